@@ -1,0 +1,447 @@
+//! What only mpclient does: find the server through its bridges, begin handshakes, and probe its paths.
+//!
+//! It starts with a handshake over every bridge that has an address; the first response wins. The new session is used once a probe
+//! sealed with it was answered, so a replayed response or a server that died in between costs nothing. From then on each path is
+//! probed: often while data flows, seldom while nothing does. When no path answers any more, while one would have long since, the
+//! server may have been restarted: a handshake begins, and the old session stays in use until the new one works, or
+//! until it is answered after all. New keys are asked for the same way, at the latest every [`REKEY_AFTER`].
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use rand::RngExt;
+
+use super::bridge::Way;
+use super::fabric::Fabric;
+use super::handshake::Initiator;
+use super::link::{Link, SocketId};
+use super::outbox::To;
+use super::path::{Path, Prober};
+use super::peer::PeerId;
+use super::role::Bridge;
+use super::session::Session;
+use super::wire::{ClientId, Control, FlowId, Header, Reject, SessionId, Type};
+
+/// New keys are asked for when the old ones are this old: early enough before
+/// [`SESSION_LIFETIME`](super::peer::SESSION_LIFETIME) to survive minutes in which nothing gets through.
+pub const REKEY_AFTER: Duration = Duration::from_secs(12 * 60);
+/// Probes while datagrams flow. With [`LOST_AFTER`] and one try of a handshake this keeps the promise that a restarted server
+/// is found within a second.
+const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+/// Probes while a probe is late, and while a new session waits for its proof.
+const PROBE_FAST: Duration = Duration::from_millis(100);
+/// Probes on a path that does not answer while others do: what came back carries again soon.
+const PROBE_SILENT: Duration = Duration::from_millis(500);
+/// Probes while nothing flows; NATs forget a mapping after 30 seconds and more.
+const PROBE_IDLE: Duration = Duration::from_secs(1);
+/// Nothing flows when nothing has for this long.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+/// The server seems lost when no path has answered for this long (and twice the best path's round trip) ...
+const LOST_AFTER: Duration = Duration::from_millis(400);
+/// ... and this many probes: one lost packet is no lost server.
+const LOST_PROBES: u32 = 3;
+/// A path is called silent after this long and [`SILENT_PROBES`] without a reply.
+const SILENT_AFTER: Duration = Duration::from_secs(3);
+const SILENT_PROBES: u32 = 5;
+/// The first repetition of an init; each further one comes after twice as long ...
+const INIT_FIRST: Duration = Duration::from_millis(100);
+/// ... up to this: a server that starts is to be found within a second, however long it was away.
+const INIT_LONGEST: Duration = Duration::from_millis(400);
+/// An init is made anew when it was not answered for this long: long enough for any round trip.
+const INIT_LIFETIME: Duration = Duration::from_secs(10);
+/// How long a new session may take to prove itself.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(3);
+/// No answer at all for this long is said in the log.
+const COMPLAIN_AFTER: Duration = Duration::from_secs(3);
+/// A probe that must leave at once still waits this long after the one before it.
+const PROBE_GAP: Duration = Duration::from_millis(10);
+/// How often what only ages is looked at.
+pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Client {
+    id: ClientId,
+    peer: PeerId,
+    ways: Vec<Way>,
+    probers: Vec<Prober>,
+    handshake: Option<Handshake>,
+    confirm_by: Option<Instant>,
+    /// Since when, and how many, probes of all paths were not answered.
+    unanswered: Option<(Instant, u32)>,
+    last_data: Instant,
+    /// Since when, and why, a new session is wanted, over all inits that this takes.
+    trying: Option<(Instant, Why)>,
+    complained: bool,
+    housekeeping: Instant,
+}
+
+struct Handshake {
+    initiator: Initiator,
+    since: Instant,
+    attempts: u32,
+    next: Instant,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// There is no session.
+    Start,
+    /// The server does not answer.
+    Lost,
+    /// The keys are old.
+    Rekey,
+}
+
+impl Client {
+    /// A client whose bridges are yet to be looked up.
+    pub fn new(now: Instant, bridges: Vec<Bridge>, fabric: &mut Fabric) -> Self {
+        let id = ClientId(fabric.rng.random());
+        let peer = fabric.add_peer(now, id);
+        fabric.peers[peer.0].paths = bridges.iter().map(|_| Path::default()).collect();
+        let probers = bridges.iter().map(|_| Prober::default()).collect();
+        let ways = (0..).zip(bridges).map(|(path, bridge)| Way::new(now, path, bridge)).collect();
+        Self {
+            id,
+            peer,
+            ways,
+            probers,
+            handshake: None,
+            confirm_by: None,
+            unanswered: None,
+            last_data: now,
+            trying: None,
+            complained: false,
+            housekeeping: now,
+        }
+    }
+
+    /// Gives an application's address a flow.
+    pub fn open_flow(
+        &mut self,
+        now: Instant,
+        local: Link,
+        fabric: &mut Fabric,
+    ) -> Result<(PeerId, FlowId), Reject> {
+        let flows = &mut fabric.peers[self.peer.0].flows;
+        if flows.is_full() {
+            return Err(Reject::FlowLimit);
+        }
+        let flow = flows.free_id();
+        fabric.add_flow(now, self.peer, flow, local);
+        Ok((self.peer, flow))
+    }
+
+    /// Notes that a datagram passes, either way. After a pause the paths are probed at once: who knows what has become of the server.
+    #[inline]
+    pub fn active(&mut self, now: Instant, fabric: &mut Fabric) {
+        if now.saturating_duration_since(self.last_data) >= IDLE_AFTER {
+            self.probers.iter_mut().for_each(|prober| prober.sent = None);
+            fabric.wake_at(now);
+        }
+        self.last_data = now;
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, fabric: &mut Fabric) {
+        for path in 0..self.ways.len() {
+            if let Some(link) = self.ways[path].retry(now, fabric) {
+                self.relink(path, link, now, fabric);
+            }
+        }
+        if now >= self.housekeeping {
+            self.housekeeping = now + HOUSEKEEPING;
+            fabric.expire(now);
+        }
+        if self.confirm_by.is_some_and(|by| now >= by) {
+            self.confirm_by = None;
+            if let Some(id) = fabric.peers[self.peer.0].abandon_next() {
+                fabric.routes.remove(&id);
+            }
+        }
+        self.shake_hands(now, fabric);
+        for path in 0..self.probers.len() {
+            if self.probe_due(path, now, fabric).is_some_and(|due| now >= due) {
+                self.probe(path, now, fabric);
+            }
+        }
+        fabric.timer = self.next_timeout(now, fabric);
+    }
+
+    fn next_timeout(&self, now: Instant, fabric: &Fabric) -> Instant {
+        let mut next = self.housekeeping;
+        for (path, way) in self.ways.iter().enumerate() {
+            next = next.min(way.retry_at());
+            next = self.probe_due(path, now, fabric).map_or(next, |due| next.min(due));
+        }
+        if let Some(handshake) = &self.handshake {
+            next = next.min(handshake.next);
+        }
+        if let Some((since, _)) = self.unanswered {
+            // Both are moments at which something changes; past ones have had their effect.
+            next = [self.late_at(since), since + self.patience()]
+                .into_iter()
+                .filter(|at| *at > now)
+                .fold(next, Instant::min);
+        }
+        self.confirm_by.map_or(next, |by| next.min(by))
+    }
+
+    // ---- handshakes ----
+
+    fn shake_hands(&mut self, now: Instant, fabric: &mut Fabric) {
+        let peer = &fabric.peers[self.peer.0];
+        if peer.next().is_some() {
+            return;
+        }
+        let wanted = match peer.current() {
+            None => Some(Why::Start),
+            Some(_) if self.lost(now) => Some(Why::Lost),
+            Some(session) if now.saturating_duration_since(session.since) >= REKEY_AFTER => Some(Why::Rekey),
+            Some(_) => None,
+        };
+        let stale = self
+            .handshake
+            .as_ref()
+            .is_none_or(|handshake| now.saturating_duration_since(handshake.since) >= INIT_LIFETIME);
+        if let Some(why) = wanted
+            && stale
+        {
+            let id = fabric.new_session_id(|_| false);
+            let initiator = Initiator::new(&fabric.security, id, &mut fabric.rng);
+            self.handshake = Some(Handshake { initiator, since: now, attempts: 0, next: now, why });
+            self.trying.get_or_insert((now, why));
+        }
+        self.send_init(now, fabric);
+        self.complain(now, fabric);
+    }
+
+    fn send_init(&mut self, now: Instant, fabric: &mut Fabric) {
+        let Some(handshake) = self.handshake.as_mut().filter(|handshake| now >= handshake.next) else {
+            return;
+        };
+        let wait = INIT_FIRST.saturating_mul(1 << handshake.attempts.min(8)).min(INIT_LONGEST);
+        handshake.attempts = handshake.attempts.saturating_add(1);
+        // Some spread, so that a server's clients do not all come at once after it was restarted.
+        handshake.next = now + wait.mul_f64(fabric.rng.random_range(0.8..1.0));
+        for link in fabric.peers[self.peer.0].paths.iter().filter_map(|path| path.link) {
+            fabric.outbox.push(To::Link(link), |out| out.extend_from_slice(handshake.initiator.init()));
+        }
+    }
+
+    fn complain(&mut self, now: Instant, fabric: &Fabric) {
+        let Some((since, _)) = self.trying else { return };
+        if self.complained || now.saturating_duration_since(since) < COMPLAIN_AFTER {
+            return;
+        }
+        self.complained = true;
+        let security = &fabric.security;
+        warn!(
+            "no answer from mpserver through any of {} bridges: check that it runs and that the bridges lead to it; it must \
+             have {} and {} (its log tells if it does not); trying on",
+            self.ways.len(),
+            if security.key.is_some() { "the same key" } else { "no key" },
+            if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" },
+        );
+    }
+
+    /// Takes a response that came over `link`.
+    pub fn handle_response(
+        &mut self,
+        now: Instant,
+        link: Link,
+        id: SessionId,
+        noise: &[u8],
+        fabric: &mut Fabric,
+    ) -> Result<(), Reject> {
+        let handshake = self.handshake.as_mut().filter(|handshake| handshake.initiator.local_id() == id);
+        let keys = handshake.ok_or(Reject::UnknownSession)?.initiator.finish(noise)?;
+        self.handshake = None;
+        self.confirm_by = Some(now + CONFIRM_WITHIN);
+        let session = Session::new(now, &keys, fabric.security.encrypt);
+        fabric.routes.insert(keys.local_id, self.peer);
+        let peer = &mut fabric.peers[self.peer.0];
+        if let Some(displaced) = peer.try_session(session) {
+            fabric.routes.remove(&displaced);
+        }
+        if let Some(path) =
+            peer.paths.iter_mut().find(|path| path.link.is_some_and(|ours| ours.socket == link.socket))
+        {
+            path.heard = Some(now);
+        }
+        self.probers.iter_mut().for_each(|prober| prober.sent = None);
+        fabric.wake_at(now);
+        Ok(())
+    }
+
+    // ---- probes ----
+
+    /// Whether no path answers, while one would have long since.
+    fn lost(&self, now: Instant) -> bool {
+        self.unanswered.is_some_and(|(since, probes)| probes >= LOST_PROBES && now >= since + self.patience())
+    }
+
+    fn patience(&self) -> Duration {
+        let best = self.probers.iter().filter_map(|prober| prober.rtt.smoothed()).min();
+        LOST_AFTER + 2 * best.unwrap_or_default()
+    }
+
+    /// When the oldest unanswered probe is late.
+    fn late_at(&self, since: Instant) -> Instant {
+        let best = self.probers.iter().filter_map(|prober| prober.rtt.timeout()).min();
+        since + best.unwrap_or(PROBE_INTERVAL) + PROBE_FAST / 2
+    }
+
+    /// When the path's next probe is due, if there are a session and a link to send it.
+    fn probe_due(&self, path: usize, now: Instant, fabric: &Fabric) -> Option<Instant> {
+        let (prober, peer) = (&self.probers[path], &fabric.peers[self.peer.0]);
+        peer.paths[path].link?;
+        peer.next().or(peer.current())?;
+        let Some(sent) = prober.sent else { return Some(now) };
+        let interval = if self.confirm_by.is_some() {
+            PROBE_FAST
+        } else if self.handshake.as_ref().is_some_and(|handshake| handshake.why != Why::Rekey) {
+            PROBE_IDLE // The handshake asks often enough.
+        } else if self.unanswered.is_some_and(|(since, _)| now >= self.late_at(since)) {
+            PROBE_FAST
+        } else if prober.lost >= SILENT_PROBES || !peer.paths[path].usable(now) {
+            PROBE_SILENT
+        } else if now.saturating_duration_since(self.last_data) >= IDLE_AFTER {
+            PROBE_IDLE
+        } else {
+            PROBE_INTERVAL
+        };
+        Some(sent + if prober.urgent() { PROBE_GAP } else { interval.mul_f64(prober.spread) })
+    }
+
+    fn probe(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
+        let peer = &mut fabric.peers[self.peer.0];
+        let Some(link) = peer.paths[path].link else { return };
+        let silent =
+            peer.paths[path].heard.is_none_or(|heard| now.saturating_duration_since(heard) >= SILENT_AFTER);
+        let Some(session) = peer.newest() else { return };
+        let prober = &mut self.probers[path];
+        if prober.up && silent && prober.lost >= SILENT_PROBES {
+            prober.up = false;
+            warn!(
+                "bridge {} is silent: {} probes were not answered",
+                self.ways[path].bridge().endpoint,
+                prober.lost
+            );
+            self.ways[path].silent(now);
+        }
+        let control = Control {
+            client: self.id,
+            path: path as u8,
+            validated: false,
+            number: prober.probe(now),
+            count: prober.replies_received(),
+            token: prober.token,
+        };
+        // Paths that are probed in step would be disturbed in step.
+        prober.spread = fabric.rng.random_range(0.8..1.2);
+        fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
+        let (_, probes) = self.unanswered.get_or_insert((now, 0));
+        *probes += 1;
+    }
+
+    /// Takes a reply.
+    pub fn handle_reply(
+        &mut self,
+        now: Instant,
+        header: Header,
+        sealed: &mut [u8],
+        fabric: &mut Fabric,
+    ) -> Result<(), Reject> {
+        let peer = &mut fabric.peers[self.peer.0];
+        let control =
+            peer.session(header.session).ok_or(Reject::UnknownSession)?.open_control(header, sealed)?;
+        let path = usize::from(control.path);
+        let prober = self.probers.get_mut(path).ok_or(Reject::Malformed)?;
+        prober.replied(now, &control);
+        if !prober.up {
+            prober.up = true;
+            let rtt = prober.rtt.smoothed().unwrap_or_default().as_secs_f64() * 1e3;
+            info!("bridge {} is up, round trip {rtt:.1} ms", self.ways[path].bridge().endpoint);
+        }
+        self.ways[path].answered(now);
+        peer.paths[path].heard = Some(now);
+        peer.heard = now;
+        self.unanswered = None;
+        if peer.next().is_some_and(|session| session.local_id == header.session) {
+            self.confirm(now, fabric);
+        } else if self.handshake.as_ref().is_some_and(|handshake| handshake.why == Why::Lost) {
+            // The server was only out of reach.
+            self.handshake = None;
+            self.connected();
+        }
+        fabric.peers[self.peer.0].update_carriers(now, &mut fabric.outbox);
+        fabric.wake_at(now);
+        Ok(())
+    }
+
+    fn confirm(&mut self, now: Instant, fabric: &mut Fabric) {
+        let peer = &mut fabric.peers[self.peer.0];
+        if let Some(forgotten) = peer.confirm_next(now) {
+            fabric.routes.remove(&forgotten);
+        }
+        self.confirm_by = None;
+        fabric.counters.handshakes += 1;
+        match self.trying {
+            Some((_, Why::Lost)) => info!("no path was answered; connected to mpserver anew"),
+            Some((_, Why::Rekey)) => debug!("new keys are in use"),
+            Some((_, Why::Start)) | None => info!("connected to mpserver"),
+        }
+        self.connected();
+    }
+
+    fn connected(&mut self) {
+        self.trying = None;
+        if std::mem::take(&mut self.complained) {
+            info!("mpserver answers again");
+        }
+    }
+
+    // ---- bridges ----
+
+    /// Takes the answer to a bridge's look-up.
+    pub fn handle_resolved(
+        &mut self,
+        now: Instant,
+        path: u8,
+        answer: Result<Vec<SocketAddr>, String>,
+        fabric: &mut Fabric,
+    ) {
+        let path = usize::from(path);
+        let Some(way) = self.ways.get_mut(path) else { return };
+        let healthy = self.probers[path].up;
+        if let Some(link) = way.resolved(now, answer, healthy, fabric) {
+            self.relink(path, Some(link).flatten(), now, fabric);
+        }
+        fabric.wake_at(now);
+    }
+
+    /// A bridge's socket could not be opened.
+    pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId, fabric: &mut Fabric) {
+        let Some(path) = self.ways.iter().position(|way| way.socket() == Some(socket)) else { return };
+        let link = self.ways[path].socket_failed(now, fabric);
+        self.relink(path, link, now, fabric);
+        fabric.wake_at(now);
+    }
+
+    fn relink(&mut self, path: usize, link: Option<Link>, now: Instant, fabric: &mut Fabric) {
+        let peer = &mut fabric.peers[self.peer.0];
+        peer.paths[path].relink(link);
+        peer.update_carriers(now, &mut fabric.outbox);
+        self.probers[path].sent = None;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.next = now;
+        }
+    }
+
+    /// The bridge behind one of our sockets, as the user named it.
+    pub fn bridge_at(&self, socket: SocketId) -> Option<&Bridge> {
+        self.ways.iter().find(|way| way.socket() == Some(socket)).map(Way::bridge)
+    }
+}

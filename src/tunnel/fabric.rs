@@ -1,0 +1,140 @@
+//! The switch fabric: what both programs have between their local links and their path links. Peers, the tables that
+//! find them, and what is on its way out.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand::{RngExt, rngs::StdRng};
+use slab::Slab;
+
+use super::link::{Bind, Event, Link, SocketId};
+use super::outbox::Outbox;
+use super::peer::{Peer, PeerId};
+use super::role::Security;
+use super::stats::Counters;
+use super::wire::{ClientId, FlowId, Reject, SessionId};
+
+/// The socket that a program listens on: applications at mpclient, bridges at mpserver.
+pub const LISTENER: SocketId = SocketId(0);
+
+/// See the module.
+pub struct Fabric {
+    /// Whether and how packets are sealed.
+    pub security: Security,
+    /// Where everything random comes from.
+    pub rng: StdRng,
+    /// The other ends: one at a client, any number at a server.
+    pub peers: Slab<Peer>,
+    /// Whose session an id is.
+    pub routes: HashMap<SessionId, PeerId>,
+    /// Whose flow a local link is.
+    pub locals: HashMap<(SocketId, SocketAddr), (PeerId, FlowId)>,
+    /// What is to be sent.
+    pub outbox: Outbox,
+    /// What the event loop is to do.
+    pub events: VecDeque<Event>,
+    /// What was counted.
+    pub counters: Counters,
+    /// When `handle_timeout` has something to do.
+    pub timer: Instant,
+    next_socket: u32,
+}
+
+impl Fabric {
+    /// A fabric with nothing in it.
+    pub fn new(now: Instant, security: Security, rng: StdRng) -> Self {
+        Self {
+            security,
+            rng,
+            peers: Slab::new(),
+            routes: HashMap::new(),
+            locals: HashMap::new(),
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            timer: now,
+            next_socket: LISTENER.0 + 1,
+        }
+    }
+
+    /// Has a socket opened.
+    pub fn open_socket(&mut self, bind: Bind) -> SocketId {
+        let socket = SocketId(self.next_socket);
+        // Four billion sockets on, the numbers of the first are long free.
+        self.next_socket = self.next_socket.checked_add(1).unwrap_or(LISTENER.0 + 1);
+        self.events.push_back(Event::Open(socket, bind));
+        socket
+    }
+
+    /// Has `handle_timeout` called at `when`, if not before.
+    pub fn wake_at(&mut self, when: Instant) {
+        self.timer = self.timer.min(when);
+    }
+
+    /// An id for a new session here, hard to guess and not in use.
+    pub fn new_session_id(&mut self, taken: impl Fn(SessionId) -> bool) -> SessionId {
+        loop {
+            let id = SessionId(self.rng.random());
+            if !self.routes.contains_key(&id) && !taken(id) {
+                return id;
+            }
+        }
+    }
+
+    /// A peer without session or path.
+    pub fn add_peer(&mut self, now: Instant, client: ClientId) -> PeerId {
+        let entry = self.peers.vacant_entry();
+        let id = PeerId(entry.key());
+        entry.insert(Peer::new(now, id, client));
+        id
+    }
+
+    /// Starts a flow between a peer and a local link.
+    pub fn add_flow(&mut self, now: Instant, peer: PeerId, flow: FlowId, local: Link) {
+        self.locals.insert((local.socket, local.remote), (peer, flow));
+        self.peers[peer.0].flows.insert(now, flow, local);
+    }
+
+    /// Counts datagrams that were pushed out of a peer's queue.
+    pub fn pushed_out(&mut self, datagrams: usize) {
+        for _ in 0..datagrams {
+            self.counters.reject(Reject::QueueFull);
+        }
+    }
+
+    /// What time alone ends, at every peer: sessions, usable paths, flows. A socket that only a flow used is closed with it.
+    pub fn expire(&mut self, now: Instant) {
+        for (_, peer) in &mut self.peers {
+            for id in peer.expire_sessions(now) {
+                self.routes.remove(&id);
+            }
+            peer.update_carriers(now, &mut self.outbox);
+            for local in peer.flows.expire(now) {
+                forget_local(&mut self.locals, &mut self.events, local);
+            }
+        }
+    }
+
+    /// Forgets a peer with all that is its own.
+    pub fn remove_peer(&mut self, id: PeerId) {
+        let peer = self.peers.remove(id.0);
+        for session in peer.session_ids() {
+            self.routes.remove(&session);
+        }
+        for local in peer.flows.links() {
+            forget_local(&mut self.locals, &mut self.events, local);
+        }
+    }
+}
+
+fn forget_local(
+    locals: &mut HashMap<(SocketId, SocketAddr), (PeerId, FlowId)>,
+    events: &mut VecDeque<Event>,
+    local: Link,
+) {
+    locals.remove(&(local.socket, local.remote));
+    if local.socket != LISTENER {
+        events.push_back(Event::Close(local.socket));
+    }
+}

@@ -1,0 +1,102 @@
+//! The words the tunnel and the event loop speak with each other: sockets, links, packets to send, and
+//! what the loop is asked to do.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// Names one of our sockets. The tunnel gives the number, the event loop owns the descriptor behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u32);
+
+/// One of our sockets and a remote address: where a packet came from or where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// Our socket.
+    pub socket: SocketId,
+    /// The other side's address.
+    pub remote: SocketAddr,
+    /// Our address that was spoken to. A machine with several addresses answers from this one, or NATs
+    /// and firewalls on the way would not know the answer. `None` lets the system choose.
+    pub local: Option<IpAddr>,
+}
+
+/// A run of packets for one link, as long as each other (the last may be shorter), back to back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// Where to.
+    pub link: Link,
+    /// The packets' octets.
+    pub contents: &'a [u8],
+    /// Octets of each packet but the last. Equal to `contents.len()` where there is only one.
+    pub segment_len: usize,
+}
+
+impl<'a> Transmit<'a> {
+    /// The packets one by one. An empty datagram is a packet too.
+    pub fn packets(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let empty = self.contents.is_empty().then_some(self.contents);
+        empty.into_iter().chain(self.contents.chunks(self.segment_len.max(1)))
+    }
+}
+
+/// What the tunnel asks of the event loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Open a UDP socket under this id. A failure is told with `Tunnel::handle_socket_error`.
+    Open(SocketId, Bind),
+    /// Close the socket.
+    Close(SocketId),
+    /// Look the endpoint's name up, without stopping the loop, and answer with `Tunnel::handle_resolved`.
+    Resolve(NameId, Endpoint),
+}
+
+/// Which local address a socket wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// A listener's own address, which must be had.
+    Listen(SocketAddr),
+    /// Any address and port from which this remote address can be reached.
+    Towards(SocketAddr),
+}
+
+/// Names an endpoint whose address is being looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NameId {
+    /// The bridge of the client's path with this number.
+    Bridge(u8),
+    /// The server's target.
+    Target,
+}
+
+/// A host as a user writes it: an address, or a name to look up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// An IPv4 or IPv6 address.
+    Ip(IpAddr),
+    /// A name for the system's resolver.
+    Name(String),
+}
+
+/// A host and a UDP port. Displayed as `host:port`, with brackets round an IPv6 address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The host.
+    pub host: Host,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: Host::Ip(address.ip()), port: address.port() }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The tunnel: a packet switch between local links (applications, the target) and path links (bridges), without
+//! sockets, clock or hidden randomness. `now` and a generator are passed in; out come packets to send, sockets to open or close,
+//! names to look up, and the next deadline.
+//!
+//! ```text
+//!  local link ──> flow ──> session: seal once ──> outbox ──> every usable path
+//!  path link ──> parse ──> session: window ─> open ─> window ──> flow ──> outbox ──> local link
+//! ```
+//!
+//! One turn of the event loop: `handle_timeout`, `handle_input` for what was received, then `poll_event` and `poll_transmit`
+//! until both have no more, then wait until `poll_timeout`.
+
+pub mod aead;
+mod bridge;
+mod client;
+mod fabric;
+pub mod flow;
+mod handshake;
+pub mod key;
+pub mod link;
+mod outbox;
+pub mod path;
+mod peer;
+pub mod role;
+mod server;
+pub mod session;
+pub mod stats;
+pub mod window;
+pub mod wire;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::{debug, warn};
+use rand::rngs::StdRng;
+
+use client::Client;
+use fabric::Fabric;
+pub use fabric::LISTENER;
+use link::{Bind, Event, Link, NameId, SocketId, Transmit};
+use outbox::To;
+use peer::PeerId;
+use role::{Config, Role};
+use server::Server;
+use stats::Counters;
+use wire::{FlowId, Header, InitHeader, MAX_DATAGRAM_LEN, Packet, Reject, Type};
+
+/// One end of the tunnel.
+pub struct Tunnel {
+    side: Side,
+    fabric: Fabric,
+}
+
+/// What differs between the two programs.
+enum Side {
+    Client(Client),
+    Server(Server),
+}
+
+impl Tunnel {
+    /// A tunnel that begins to work with the first `handle_timeout`. Everything random in it comes from `rng`.
+    pub fn new(now: Instant, config: Config, rng: StdRng) -> Self {
+        let mut fabric = Fabric::new(now, config.security, rng);
+        let (side, listen) = match config.role {
+            Role::Client { listen, bridges } => {
+                (Side::Client(Client::new(now, bridges, &mut fabric)), listen)
+            }
+            Role::Server { listen, target } => (Side::Server(Server::new(now, target)), listen),
+        };
+        fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
+        Self { side, fabric }
+    }
+
+    /// Takes what was received on a link. It is opened in place.
+    #[inline]
+    pub fn handle_input(&mut self, now: Instant, link: Link, octets: &mut [u8]) {
+        let local = (link.socket == LISTENER) == matches!(self.side, Side::Client(_));
+        let taken = if local { self.forward(now, link, octets) } else { self.receive(now, link, octets) };
+        if let Err(reject) = taken {
+            self.fabric.counters.reject(reject);
+            self.report(now, link, octets, reject);
+        }
+    }
+
+    fn forward(&mut self, now: Instant, link: Link, datagram: &[u8]) -> Result<(), Reject> {
+        if datagram.len() > MAX_DATAGRAM_LEN {
+            return Err(Reject::TooLarge);
+        }
+        let fabric = &mut self.fabric;
+        let (peer, flow) = match fabric.locals.get(&(link.socket, link.remote)) {
+            Some(&found) => found,
+            None => match &mut self.side {
+                Side::Client(client) => client.open_flow(now, link, fabric)?,
+                Side::Server(_) => return Err(Reject::UnknownFlow),
+            },
+        };
+        if let Side::Client(client) = &mut self.side {
+            client.active(now, fabric);
+        }
+        fabric.counters.datagrams_sent += 1;
+        let peer = &mut fabric.peers[peer.0];
+        peer.flows.sent(now, flow, link);
+        let pushed_out = peer.send(now, flow, datagram, &mut fabric.outbox);
+        fabric.pushed_out(pushed_out);
+        Ok(())
+    }
+
+    fn receive(&mut self, now: Instant, link: Link, octets: &mut [u8]) -> Result<(), Reject> {
+        match (wire::parse(octets)?, &mut self.side) {
+            (Packet::Sealed(header @ Header { kind: Type::Data, .. }, sealed), _) => {
+                self.deliver(now, header, sealed)
+            }
+            (Packet::Sealed(header @ Header { kind: Type::Probe, .. }, sealed), Side::Server(server)) => {
+                server.handle_probe(now, link, header, sealed, &mut self.fabric)
+            }
+            (Packet::Sealed(header @ Header { kind: Type::Reply, .. }, sealed), Side::Client(client)) => {
+                client.handle_reply(now, header, sealed, &mut self.fabric)
+            }
+            (Packet::Init(init), Side::Server(server)) => {
+                server.handle_init(now, link, init, &mut self.fabric)
+            }
+            (Packet::Response(id, noise), Side::Client(client)) => {
+                client.handle_response(now, link, id, noise, &mut self.fabric)
+            }
+            _ => Err(Reject::Malformed),
+        }
+    }
+
+    fn deliver(&mut self, now: Instant, header: Header, sealed: &mut [u8]) -> Result<(), Reject> {
+        let Some(&id) = self.fabric.routes.get(&header.session) else {
+            return Err(match &self.side {
+                Side::Server(server) => server.unknown_session(header.session),
+                Side::Client(_) => Reject::UnknownSession,
+            });
+        };
+        let peer = &mut self.fabric.peers[id.0];
+        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let (flow, datagram) = session.open_data(header, sealed)?;
+        peer.heard = now;
+        let local = match peer.flows.deliver(now, flow) {
+            Some(local) => local,
+            None => self.open_flow(now, id, flow)?,
+        };
+        if let Side::Client(client) = &mut self.side {
+            client.active(now, &mut self.fabric);
+        }
+        self.fabric.counters.datagrams_received += 1;
+        self.fabric.outbox.push(To::Link(local), |out| out.extend_from_slice(datagram));
+        Ok(())
+    }
+
+    fn open_flow(&mut self, now: Instant, peer: PeerId, flow: FlowId) -> Result<Link, Reject> {
+        match &mut self.side {
+            Side::Client(_) => Err(Reject::UnknownFlow),
+            Side::Server(server) => server.open_flow(now, peer, flow, &mut self.fabric),
+        }
+    }
+
+    /// Does what is due at `now`. To be called every turn; costs a comparison when nothing is.
+    #[inline]
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now < self.fabric.timer {
+            return;
+        }
+        match &mut self.side {
+            Side::Client(client) => client.handle_timeout(now, &mut self.fabric),
+            Side::Server(server) => server.handle_timeout(now, &mut self.fabric),
+        }
+    }
+
+    /// Takes the answer to [`Event::Resolve`]: the name's addresses, best first, or why there are none.
+    pub fn handle_resolved(&mut self, now: Instant, name: NameId, answer: Result<Vec<SocketAddr>, String>) {
+        match (name, &mut self.side) {
+            (NameId::Bridge(path), Side::Client(client)) => {
+                client.handle_resolved(now, path, answer, &mut self.fabric);
+            }
+            (NameId::Target, Side::Server(server)) => server.handle_resolved(now, answer, &mut self.fabric),
+            _ => debug_assert!(false, "no such name was asked for"),
+        }
+    }
+
+    /// A socket that was asked for could not be opened.
+    pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId) {
+        match &mut self.side {
+            Side::Client(client) => client.handle_socket_error(now, socket, &mut self.fabric),
+            Side::Server(server) => server.handle_socket_error(socket, &mut self.fabric),
+        }
+    }
+
+    /// When `handle_timeout` is due.
+    pub fn poll_timeout(&self) -> Instant {
+        self.fabric.timer
+    }
+
+    /// What the event loop is to do next, before it sends.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.fabric.events.pop_front()
+    }
+
+    /// What is to be sent next.
+    #[inline]
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        self.fabric.outbox.poll(&self.fabric.peers)
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.fabric.counters
+    }
+
+    /// What a user calls the other side of a socket, for the log.
+    pub fn describe(&self, link: Link) -> String {
+        match &self.side {
+            Side::Client(client) if link.socket != LISTENER => match client.bridge_at(link.socket) {
+                Some(bridge) => format!("bridge {}", bridge.endpoint),
+                None => format!("bridge at {}", link.remote),
+            },
+            Side::Client(_) => format!("application {}", link.remote),
+            Side::Server(_) if link.socket == LISTENER => format!("client's address {}", link.remote),
+            Side::Server(_) => format!("target {}", link.remote),
+        }
+    }
+
+    /// Says in the log what an operator can mend, at most once a minute for each reason.
+    #[cold]
+    fn report(&mut self, now: Instant, link: Link, octets: &[u8], reject: Reject) {
+        use Reject::*;
+        if !matches!(
+            reject,
+            TooLarge
+                | OtherVersion
+                | OtherMode
+                | OtherKey
+                | HandshakeLimit
+                | PeerLimit
+                | PathLimit
+                | FlowLimit
+                | NoTarget
+        ) || !self.fabric.counters.deserves_line(now, reject)
+        {
+            return;
+        }
+        let from = link.remote;
+        let times = self.fabric.counters.rejected(reject);
+        match reject {
+            TooLarge => warn!(
+                "a datagram of {} octets from {} was dropped: {MAX_DATAGRAM_LEN} is the most the tunnel carries ({times} so far)",
+                octets.len(),
+                self.describe(link),
+            ),
+            OtherKey => warn!(
+                "a handshake from {from} was made with another key, or changed on the way: MPTUNNEL_KEY or --key-file must give \
+                 both ends the same key ({times} so far)"
+            ),
+            OtherVersion | OtherMode => {
+                if let Ok(init) = octets.try_into() {
+                    let (_, theirs, _) = InitHeader::parse(init);
+                    warn!("{} ({times} so far)", self.disagreement(from, theirs));
+                }
+            }
+            _ => warn!("{from}: {}; more will be refused ({times} so far)", limit(reject)),
+        }
+    }
+
+    fn disagreement(&self, from: SocketAddr, theirs: InitHeader) -> String {
+        let ours = self.fabric.security.mode();
+        if theirs.version != wire::VERSION {
+            let (theirs, ours) = (theirs.version, wire::VERSION);
+            format!(
+                "mpclient at {from} speaks version {theirs} of the protocol, this end version {ours}: install the same release at both ends"
+            )
+        } else if theirs.mode.encrypt != ours.encrypt {
+            let state = |on| if on { "on" } else { "off" };
+            format!(
+                "mpclient at {from} has encryption {}, this end has it {}: set MPTUNNEL_ENCRYPT to the same value at both ends",
+                state(theirs.mode.encrypt),
+                state(ours.encrypt)
+            )
+        } else if ours.keyed {
+            format!(
+                "mpclient at {from} uses no key, this end does: give it the same key with MPTUNNEL_KEY or --key-file"
+            )
+        } else {
+            format!(
+                "mpclient at {from} uses a key, this end has none: give this end the same key with MPTUNNEL_KEY or --key-file"
+            )
+        }
+    }
+}
+
+/// What limit a refusal comes from.
+fn limit(reject: Reject) -> String {
+    match reject {
+        Reject::HandshakeLimit => format!("{} handshakes are half open, the limit", server::MAX_PENDING),
+        Reject::PeerLimit => format!("{} clients are connected, the limit", server::MAX_PEERS),
+        Reject::PathLimit => format!("a client may have {} paths", path::MAX_PATHS),
+        Reject::FlowLimit => format!("{} applications are active, the limit", flow::MAX_FLOWS),
+        Reject::NoTarget => "the target's name has no address yet".to_owned(),
+        other => {
+            debug!("{other:?}");
+            format!("{other:?}")
+        }
+    }
+}

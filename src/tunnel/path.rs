@@ -1,0 +1,262 @@
+//! A path: where its packets go, and how it is doing.
+//!
+//! Only probes know about paths: copies of data are never opened, so data vouches for the fastest path alone. A
+//! client's path exists from its start; its link is its bridge's address, and it carries data as soon as a reply came
+//! over it. A server's path begins with an authentic probe; its link is the address that the probe came from,
+//! once that address has returned the token that was sent there. A probe from elsewhere with the same path
+//! number (a NAT that forgot, a bridge that restarted, an uplink that was redialled) makes the new address a candidate,
+//! which replaces the old one when it too has returned its token. Until then the old one is kept.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+use super::wire::{Control, PathToken};
+
+/// Paths of one peer, and bridges of one client.
+pub const MAX_PATHS: usize = 32;
+/// A path that nothing authentic came over for this long carries no more data: long enough for one direction that is down for
+/// a while, since the other may still deliver; short enough not to flood a bridge that is gone.
+pub const USABLE_FOR: Duration = Duration::from_secs(10);
+/// A probe unanswered for this long counts as lost.
+const PROBE_LIFETIME: Duration = Duration::from_secs(3);
+/// Hurried probes in a row.
+const URGENT_PROBES: u32 = 10;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Path {
+    /// Where copies go.
+    pub link: Option<Link>,
+    /// When something authentic last came from `link`: a reply at the client, a probe at the server.
+    pub heard: Option<Instant>,
+    /// An address that claims to be this path's, and what it has to return. Only at the server.
+    candidate: Option<(Link, PathToken)>,
+    /// One past the highest probe number received, and how many. Only at the server.
+    next_number: u32,
+    probes_received: u32,
+}
+
+/// What a probe told the server about a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// Whether the probe came from the path's proven address.
+    pub validated: bool,
+    /// Whether that was proven just now.
+    pub news: bool,
+    /// What the sender has to return.
+    pub token: PathToken,
+    /// Probes received on this path.
+    pub count: u32,
+}
+
+impl Path {
+    /// Whether copies go over this path.
+    pub fn usable(&self, now: Instant) -> bool {
+        self.link.is_some()
+            && self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < USABLE_FOR)
+    }
+
+    /// Gives the path another link. What was heard from another address says nothing about the new one; behind the same address
+    /// is the same bridge, which may still carry one way.
+    pub fn relink(&mut self, link: Option<Link>) {
+        if self.link.map(|link| link.remote) != link.map(|link| link.remote) {
+            self.heard = None;
+        }
+        self.link = link;
+    }
+
+    /// Takes an authentic probe that came over `link`; `fresh` is the token for a candidate that is new.
+    pub fn probed(
+        &mut self,
+        now: Instant,
+        link: Link,
+        number: u32,
+        returned: PathToken,
+        fresh: PathToken,
+    ) -> Probed {
+        self.probes_received = self.probes_received.wrapping_add(1);
+        // Only the newest probe says where the path is: an overtaken one is the past.
+        let newest = number >= self.next_number;
+        if newest {
+            self.next_number = number.saturating_add(1);
+        }
+        let count = self.probes_received;
+        if self.link == Some(link) {
+            self.heard = Some(now);
+            if newest {
+                self.candidate = None;
+            }
+            return Probed { validated: true, news: false, token: returned, count };
+        }
+        match self.candidate {
+            Some((candidate, token)) if candidate == link && token == returned => {
+                *self = Self { link: Some(link), heard: Some(now), candidate: None, ..*self };
+                Probed { validated: true, news: true, token, count }
+            }
+            Some((candidate, token)) if candidate == link => {
+                Probed { validated: false, news: false, token, count }
+            }
+            _ => {
+                if newest {
+                    self.candidate = Some((link, fresh));
+                }
+                Probed { validated: false, news: false, token: fresh, count }
+            }
+        }
+    }
+}
+
+/// Round-trip time, smoothed as in RFC 6298 section 2.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rtt {
+    smoothed: Option<Duration>,
+    variation: Duration,
+}
+
+impl Rtt {
+    /// Takes one measurement.
+    pub fn sample(&mut self, rtt: Duration) {
+        match self.smoothed {
+            None => {
+                self.smoothed = Some(rtt);
+                self.variation = rtt / 2;
+            }
+            Some(smoothed) => {
+                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
+                self.smoothed = Some((smoothed * 7 + rtt) / 8);
+            }
+        }
+    }
+
+    /// The smoothed value, after the first measurement.
+    pub fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    /// After this long a reply is late.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.smoothed.map(|smoothed| smoothed + self.variation * 4)
+    }
+}
+
+/// The client's side of probing: numbers, times, and what is still unanswered.
+#[derive(Debug, Default)]
+pub struct Prober {
+    next_number: u32,
+    unanswered: VecDeque<(u32, Instant)>,
+    replies_received: u32,
+    /// Replies in a row that asked for their token.
+    unproven: u32,
+    /// When the last probe left.
+    pub sent: Option<Instant>,
+    /// The last token received, to be returned.
+    pub token: PathToken,
+    /// How long replies take.
+    pub rtt: Rtt,
+    /// Probes in a row that were not answered.
+    pub lost: u32,
+    /// Whether the path answers, as last said in the log.
+    pub up: bool,
+    /// What the interval to the next probe is multiplied by.
+    pub spread: f64,
+}
+
+impl Prober {
+    /// Numbers a probe that leaves now.
+    pub fn probe(&mut self, now: Instant) -> u32 {
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
+        self.unanswered.retain(|(_, sent)| now.saturating_duration_since(*sent) < PROBE_LIFETIME);
+        self.unanswered.push_back((number, now));
+        self.sent = Some(now);
+        self.lost = self.lost.saturating_add(1);
+        number
+    }
+
+    /// Takes a reply.
+    pub fn replied(&mut self, now: Instant, reply: &Control) {
+        self.replies_received = self.replies_received.wrapping_add(1);
+        self.lost = 0;
+        self.token = reply.token;
+        self.unproven = if reply.validated { 0 } else { self.unproven.saturating_add(1) };
+        if let Some(at) = self.unanswered.iter().position(|(sent, _)| *sent == reply.number) {
+            let (_, sent) = self.unanswered.remove(at).expect("the position is in the queue");
+            self.rtt.sample(now.saturating_duration_since(sent));
+        }
+    }
+
+    /// Whether the server waits for its token. A path whose address changes with every packet is never proven; it is not
+    /// hurried for ever.
+    pub fn urgent(&self) -> bool {
+        (1..=URGENT_PROBES).contains(&self.unproven)
+    }
+
+    /// Replies received in all.
+    pub fn replies_received(&self) -> u32 {
+        self.replies_received
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+mod tests {
+    use super::*;
+    use crate::tunnel::link::SocketId;
+
+    fn link(port: u16) -> Link {
+        Link { socket: SocketId(0), remote: ([192, 0, 2, 1], port).into(), local: None }
+    }
+
+    const WRONG: PathToken = PathToken(0);
+    const FIRST: PathToken = PathToken(1);
+    const SECOND: PathToken = PathToken(2);
+
+    #[test]
+    fn an_address_is_used_once_it_has_returned_its_token() {
+        let (mut path, now) = (Path::default(), Instant::now());
+        assert!(!path.probed(now, link(1), 0, WRONG, FIRST).validated);
+        assert!(!path.usable(now));
+        // A second probe gets the same token: the first reply may still be under way.
+        assert_eq!(path.probed(now, link(1), 1, WRONG, SECOND).token, FIRST);
+        let proven = path.probed(now, link(1), 2, FIRST, SECOND);
+        assert!(proven.validated && proven.news);
+        assert!(path.usable(now));
+        assert_eq!(path.link, Some(link(1)));
+        assert!(!path.usable(now + USABLE_FOR));
+    }
+
+    #[test]
+    fn a_path_moves_only_when_the_new_address_is_proven() {
+        let (mut path, now) = (Path::default(), Instant::now());
+        path.probed(now, link(1), 0, WRONG, FIRST);
+        path.probed(now, link(1), 1, FIRST, FIRST);
+        assert!(!path.probed(now, link(2), 2, FIRST, SECOND).validated);
+        assert_eq!(path.link, Some(link(1)));
+        assert!(path.probed(now, link(2), 3, SECOND, FIRST).validated);
+        assert_eq!(path.link, Some(link(2)));
+    }
+
+    #[test]
+    fn an_overtaken_probe_does_not_move_a_path_back() {
+        let (mut path, now) = (Path::default(), Instant::now());
+        path.probed(now, link(2), 5, WRONG, SECOND);
+        path.probed(now, link(2), 6, SECOND, SECOND);
+        path.probed(now, link(1), 4, WRONG, FIRST);
+        assert!(!path.probed(now, link(1), 3, FIRST, FIRST).validated);
+        assert_eq!(path.link, Some(link(2)));
+    }
+
+    #[test]
+    fn smoothed_rtt_follows_rfc_6298() {
+        let mut rtt = Rtt::default();
+        rtt.sample(Duration::from_millis(100));
+        assert_eq!(
+            (rtt.smoothed, rtt.variation),
+            (Some(Duration::from_millis(100)), Duration::from_millis(50))
+        );
+        rtt.sample(Duration::from_millis(180));
+        assert_eq!(rtt.smoothed, Some(Duration::from_millis(110)));
+        assert_eq!(rtt.variation, Duration::from_micros(57_500));
+    }
+}

@@ -1,0 +1,166 @@
+//! A peer: the other tunnel process, as one end sees it. It owns sessions (the one in use, the one before it, the one that is
+//! being tried), paths and flows, and knows which paths carry a copy.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::flow::Flows;
+use super::link::Link;
+use super::outbox::{Outbox, To};
+use super::path::Path;
+use super::session::Session;
+use super::wire::{ClientId, FlowId, SessionId};
+
+/// A session is used no longer than this, so that what one key protects is bounded.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// The session before the current one still opens what was sealed before the change.
+const PREVIOUS_LIFETIME: Duration = Duration::from_secs(30);
+/// Datagrams that wait for a session or a usable path: enough for the start of every application, too few to be felt.
+const WAITING: usize = 256;
+/// And their octets.
+const WAITING_LEN: usize = 256 * 1024;
+/// A datagram that waited longer is of no use to anybody.
+const WAITING_FOR: Duration = Duration::from_secs(3);
+
+/// Numbers the peers of one tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerId(pub usize);
+
+/// See the module.
+pub struct Peer {
+    id: PeerId,
+    /// The client of the two, us or them.
+    pub client: ClientId,
+    current: Option<Session>,
+    previous: Option<(Session, Instant)>,
+    next: Option<Session>,
+    /// The paths, by number.
+    pub paths: Vec<Path>,
+    /// The flows.
+    pub flows: Flows,
+    /// When something authentic last came.
+    pub heard: Instant,
+    carriers: Vec<Link>,
+    waiting: VecDeque<(Instant, FlowId, Box<[u8]>)>,
+    waiting_len: usize,
+}
+
+impl Peer {
+    /// A peer without session or path.
+    pub fn new(now: Instant, id: PeerId, client: ClientId) -> Self {
+        Self {
+            id,
+            client,
+            current: None,
+            previous: None,
+            next: None,
+            paths: Vec::new(),
+            flows: Flows::default(),
+            heard: now,
+            carriers: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_len: 0,
+        }
+    }
+
+    /// The session that the other end names with this id.
+    #[inline]
+    pub fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        let previous = self.previous.as_mut().map(|(session, _)| session);
+        [self.current.as_mut(), self.next.as_mut(), previous].into_iter().flatten().find(|s| s.local_id == id)
+    }
+
+    /// The session that datagrams leave in.
+    pub fn current(&self) -> Option<&Session> {
+        self.current.as_ref()
+    }
+
+    /// The session that is being tried.
+    pub fn next(&self) -> Option<&Session> {
+        self.next.as_ref()
+    }
+
+    /// The session that probes leave in: a new one proves itself by them.
+    pub fn newest(&mut self) -> Option<&mut Session> {
+        self.next.as_mut().or(self.current.as_mut())
+    }
+
+    /// Begins to try a session. Returns the id of the one it displaces.
+    pub fn try_session(&mut self, session: Session) -> Option<SessionId> {
+        self.next.replace(session).map(|session| session.local_id)
+    }
+
+    /// Gives the session that is being tried up.
+    pub fn abandon_next(&mut self) -> Option<SessionId> {
+        self.next.take().map(|session| session.local_id)
+    }
+
+    /// The session that was tried works: it becomes the current one. Returns the id of a session that is forgotten by that.
+    pub fn confirm_next(&mut self, now: Instant) -> Option<SessionId> {
+        let session = self.next.take()?;
+        let forgotten = self.previous.take().map(|(session, _)| session.local_id);
+        self.previous = self.current.replace(session).map(|session| (session, now));
+        forgotten
+    }
+
+    /// Forgets sessions that are too old, and tells their ids.
+    pub fn expire_sessions(&mut self, now: Instant) -> impl Iterator<Item = SessionId> + use<> {
+        let age = |since| now.saturating_duration_since(since);
+        let previous = self.previous.take_if(|(_, replaced)| age(*replaced) >= PREVIOUS_LIFETIME);
+        let current = self.current.take_if(|session| age(session.since) >= SESSION_LIFETIME);
+        [previous.map(|(session, _)| session), current].into_iter().flatten().map(|session| session.local_id)
+    }
+
+    /// All sessions' ids.
+    pub fn session_ids(&self) -> impl Iterator<Item = SessionId> + '_ {
+        let previous = self.previous.as_ref().map(|(session, _)| session);
+        [self.current.as_ref(), self.next.as_ref(), previous]
+            .into_iter()
+            .flatten()
+            .map(|session| session.local_id)
+    }
+
+    /// The links that a copy goes out on.
+    #[inline]
+    pub fn carriers(&self) -> &[Link] {
+        &self.carriers
+    }
+
+    /// Finds out anew which paths carry copies, and sends what waited for one.
+    pub fn update_carriers(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.carriers.clear();
+        self.carriers.extend(self.paths.iter().filter(|path| path.usable(now)).filter_map(|path| path.link));
+        let Some(session) = self.current.as_mut().filter(|_| !self.carriers.is_empty()) else { return };
+        self.waiting_len = 0;
+        for (since, flow, datagram) in self.waiting.drain(..) {
+            if now.saturating_duration_since(since) < WAITING_FOR {
+                outbox.push(To::Peer(self.id), |out| session.seal_data(flow, &datagram, out));
+            }
+        }
+    }
+
+    /// Sends a datagram over every usable path: one seal, as many copies as there are carriers. Without a session or a usable path
+    /// it waits; returns how many older ones it pushed out.
+    #[inline]
+    pub fn send(&mut self, now: Instant, flow: FlowId, datagram: &[u8], outbox: &mut Outbox) -> usize {
+        match &mut self.current {
+            Some(session) if !self.carriers.is_empty() => {
+                outbox.push(To::Peer(self.id), |out| session.seal_data(flow, datagram, out));
+                0
+            }
+            _ => self.wait(now, flow, datagram),
+        }
+    }
+
+    fn wait(&mut self, now: Instant, flow: FlowId, datagram: &[u8]) -> usize {
+        self.waiting.push_back((now, flow, datagram.into()));
+        self.waiting_len += datagram.len();
+        let mut pushed_out = 0;
+        while self.waiting.len() > WAITING || self.waiting_len > WAITING_LEN {
+            let (_, _, oldest) = self.waiting.pop_front().expect("what is too long is not empty");
+            self.waiting_len -= oldest.len();
+            pushed_out += 1;
+        }
+        pushed_out
+    }
+}

@@ -1,0 +1,273 @@
+//! What only mpserver does: answer handshakes and probes, and give each flow a socket towards the target.
+//!
+//! An init is answered without making anybody a client: its session waits among the pending ones, bounded in number and time.
+//! The client proves by its first probe that it has the session's keys and got the response; then the session belongs to
+//! the peer whose client id the probe names, a new one or one that asked for new keys. A client that falls silent is
+//! forgotten with its flows.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use rand::RngExt;
+
+use super::client::HOUSEKEEPING;
+use super::fabric::Fabric;
+use super::handshake;
+use super::link::{Bind, Endpoint, Event, Host, Link, NameId, SocketId};
+use super::outbox::To;
+use super::path::{MAX_PATHS, Path};
+use super::peer::PeerId;
+use super::session::Session;
+use super::wire::{
+    ClientId, Control, FlowId, Header, INIT_LEN, PathToken, RESPONSE_LEN, Reject, SessionId, Type,
+};
+
+/// Clients at one server.
+pub const MAX_PEERS: usize = 4096;
+/// Handshakes that wait for their client's first probe.
+pub const MAX_PENDING: usize = 1024;
+/// How long they wait. Also how long a late copy of an init finds its answer.
+const PENDING_FOR: Duration = Duration::from_secs(5);
+/// A client that nothing authentic came from for this long is forgotten: as long as its flows would last.
+const PEER_IDLE: Duration = super::flow::FLOW_IDLE;
+/// The target's name is looked up again this often; new flows go to the new address.
+const TARGET_REFRESH: Duration = Duration::from_secs(60);
+/// ... and this often while it has none.
+const TARGET_RETRY: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub struct Server {
+    target: Target,
+    pending: HashMap<SessionId, (Session, Instant)>,
+    answered: HashMap<Box<[u8; INIT_LEN]>, ([u8; RESPONSE_LEN], Instant)>,
+    clients: HashMap<ClientId, PeerId>,
+    housekeeping: Instant,
+}
+
+struct Target {
+    endpoint: Endpoint,
+    address: Option<SocketAddr>,
+    /// When to look the name up; `None` for an address, and while an answer is awaited.
+    look_up_at: Option<Instant>,
+}
+
+impl Server {
+    /// A server without clients.
+    pub fn new(now: Instant, target: Endpoint) -> Self {
+        let address = match target.host {
+            Host::Ip(ip) => Some(SocketAddr::new(ip, target.port)),
+            Host::Name(_) => None,
+        };
+        let target = Target { endpoint: target, address, look_up_at: address.is_none().then_some(now) };
+        let (pending, answered, clients) = Default::default();
+        Self { target, pending, answered, clients, housekeeping: now }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, fabric: &mut Fabric) {
+        if self.target.look_up_at.is_some_and(|at| now >= at) {
+            self.target.look_up_at = None;
+            fabric.events.push_back(Event::Resolve(NameId::Target, self.target.endpoint.clone()));
+        }
+        if now >= self.housekeeping {
+            self.housekeeping = now + HOUSEKEEPING;
+            self.pending.retain(|_, (_, until)| now < *until);
+            self.answered.retain(|_, (_, until)| now < *until);
+            fabric.expire(now);
+            self.forget_silent_clients(now, fabric);
+        }
+        fabric.timer = self.target.look_up_at.map_or(self.housekeeping, |at| at.min(self.housekeeping));
+    }
+
+    fn forget_silent_clients(&mut self, now: Instant, fabric: &mut Fabric) {
+        let silent = |since| now.saturating_duration_since(since) >= PEER_IDLE;
+        let forgotten: Vec<_> = fabric
+            .peers
+            .iter()
+            .filter(|(_, peer)| silent(peer.heard))
+            .map(|(id, peer)| (PeerId(id), peer.client))
+            .collect();
+        for (id, client) in forgotten {
+            info!("client {} has been silent for {} s and is forgotten", id.0, PEER_IDLE.as_secs());
+            self.clients.remove(&client);
+            fabric.remove_peer(id);
+        }
+    }
+
+    /// Answers an init over the link that it came on, with fewer octets than it has.
+    pub fn handle_init(
+        &mut self,
+        now: Instant,
+        link: Link,
+        init: &[u8; INIT_LEN],
+        fabric: &mut Fabric,
+    ) -> Result<(), Reject> {
+        let response = match self.answered.get(init) {
+            Some((response, _)) => *response,
+            None => self.answer(now, init, fabric)?,
+        };
+        fabric.outbox.push(To::Link(link), |out| out.extend_from_slice(&response));
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        init: &[u8; INIT_LEN],
+        fabric: &mut Fabric,
+    ) -> Result<[u8; RESPONSE_LEN], Reject> {
+        if self.answered.len() >= MAX_PENDING {
+            return Err(Reject::HandshakeLimit);
+        }
+        let id = fabric.new_session_id(|id| self.pending.contains_key(&id));
+        let (keys, response) = handshake::respond(&fabric.security, init, id, &mut fabric.rng)?;
+        let until = now + PENDING_FOR;
+        self.pending.insert(id, (Session::new(now, &keys, fabric.security.encrypt), until));
+        self.answered.insert(Box::new(*init), (response, until));
+        Ok(response)
+    }
+
+    /// Takes a probe and answers it over the link that it came on, with as many octets.
+    pub fn handle_probe(
+        &mut self,
+        now: Instant,
+        link: Link,
+        header: Header,
+        sealed: &mut [u8],
+        fabric: &mut Fabric,
+    ) -> Result<(), Reject> {
+        let (id, control) = match fabric.routes.get(&header.session) {
+            Some(&id) => {
+                let session = fabric.peers[id.0].session(header.session).ok_or(Reject::UnknownSession)?;
+                (id, session.open_control(header, sealed)?)
+            }
+            None => {
+                let (session, _) = self.pending.get_mut(&header.session).ok_or(Reject::UnknownSession)?;
+                let control = session.open_control(header, sealed)?;
+                (self.confirm(now, link, header.session, control.client, fabric)?, control)
+            }
+        };
+        let number = usize::from(control.path);
+        if number >= MAX_PATHS {
+            return Err(Reject::PathLimit);
+        }
+        let fresh = PathToken(fabric.rng.random());
+        let peer = &mut fabric.peers[id.0];
+        peer.heard = now;
+        if number >= peer.paths.len() {
+            peer.paths.resize_with(number + 1, Path::default);
+        }
+        let probed = peer.paths[number].probed(now, link, control.number, control.token, fresh);
+        if probed.news {
+            debug!("client {}: path {number} comes from {}", id.0, link.remote);
+        }
+        let reply =
+            Control { validated: probed.validated, count: probed.count, token: probed.token, ..control };
+        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Reply, reply, out));
+        peer.update_carriers(now, &mut fabric.outbox);
+        Ok(())
+    }
+
+    /// A pending session has proven itself: it becomes its client's current one.
+    fn confirm(
+        &mut self,
+        now: Instant,
+        link: Link,
+        session: SessionId,
+        client: ClientId,
+        fabric: &mut Fabric,
+    ) -> Result<PeerId, Reject> {
+        let id = match self.clients.get(&client) {
+            Some(&id) => id,
+            None if fabric.peers.len() >= MAX_PEERS => return Err(Reject::PeerLimit),
+            None => {
+                let id = fabric.add_peer(now, client);
+                self.clients.insert(client, id);
+                info!("client {} has connected from {}", id.0, link.remote);
+                id
+            }
+        };
+        let (pending, _) = self.pending.remove(&session).ok_or(Reject::UnknownSession)?;
+        fabric.routes.insert(session, id);
+        let peer = &mut fabric.peers[id.0];
+        let displaced = peer.try_session(pending);
+        let forgotten = peer.confirm_next(now);
+        for id in displaced.into_iter().chain(forgotten) {
+            fabric.routes.remove(&id);
+        }
+        fabric.counters.handshakes += 1;
+        Ok(id)
+    }
+
+    /// Why a packet for a session that nobody has is refused.
+    pub fn unknown_session(&self, session: SessionId) -> Reject {
+        if self.pending.contains_key(&session) { Reject::Unconfirmed } else { Reject::UnknownSession }
+    }
+
+    /// Gives a client's flow a socket towards the target.
+    pub fn open_flow(
+        &self,
+        now: Instant,
+        peer: PeerId,
+        flow: FlowId,
+        fabric: &mut Fabric,
+    ) -> Result<Link, Reject> {
+        let remote = self.target.address.ok_or(Reject::NoTarget)?;
+        if fabric.peers[peer.0].flows.is_full() {
+            return Err(Reject::FlowLimit);
+        }
+        let socket = fabric.open_socket(Bind::Towards(remote));
+        let local = Link { socket, remote, local: None };
+        fabric.add_flow(now, peer, flow, local);
+        Ok(local)
+    }
+
+    /// Takes the answer to the target's look-up.
+    pub fn handle_resolved(
+        &mut self,
+        now: Instant,
+        answer: Result<Vec<SocketAddr>, String>,
+        fabric: &mut Fabric,
+    ) {
+        let target = &mut self.target;
+        let found =
+            answer.and_then(|addresses| best(&addresses).ok_or_else(|| "it has no address".to_owned()));
+        target.look_up_at = Some(now + if found.is_ok() { TARGET_REFRESH } else { TARGET_RETRY });
+        match found {
+            Ok(address) if target.address == Some(address) => {}
+            Ok(address) => {
+                info!("target {} is at {address}", target.endpoint);
+                target.address = Some(address);
+            }
+            Err(error) => match target.address {
+                Some(address) => {
+                    debug!("target {} cannot be looked up: {error}; keeping {address}", target.endpoint)
+                }
+                None if fabric.counters.deserves_line(now, Reject::NoTarget) => {
+                    warn!("target {} cannot be looked up: {error}; trying again", target.endpoint);
+                }
+                None => {}
+            },
+        }
+        fabric.wake_at(now);
+    }
+
+    /// A flow's socket could not be opened: the flow ends, its next datagram tries again.
+    pub fn handle_socket_error(&mut self, socket: SocketId, fabric: &mut Fabric) {
+        let Some((&local, &(peer, flow))) = fabric.locals.iter().find(|((id, _), _)| *id == socket) else {
+            return;
+        };
+        fabric.locals.remove(&local);
+        fabric.peers[peer.0].flows.remove(flow);
+    }
+}
+
+/// The address to use: the resolver's first, but 127.0.0.1 rather than ::1, since what listens on this machine often
+/// listens for IPv4 alone and seldom for IPv6 alone.
+fn best(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let ours = addresses.iter().all(|address| address.ip().is_loopback());
+    addresses.iter().find(|address| ours && address.is_ipv4()).or(addresses.first()).copied()
+}

@@ -1,0 +1,208 @@
+//! A session: the keys of one handshake, the counters of what we send, and the windows of what we have received.
+//! It seals and opens; it knows no address.
+//!
+//! Control packets are sealed in every mode. Data packets are sealed unless `MPTUNNEL_ENCRYPT=0` was set at both ends:
+//! then their seal is empty, all else is the same.
+
+use std::time::Instant;
+
+use super::aead::{Aead, KEY_LEN, TAG_LEN};
+use super::window::Window;
+use super::wire::{self, CONTROL_LEN, Control, FlowId, HEADER_LEN, Header, Reject, SessionId, Type};
+
+/// Probes and replies a session must remember: 32 paths, each at its fastest of 20 a second, for 1.6 seconds.
+const CONTROL_WINDOW_LEN: u64 = 1024;
+
+/// One handshake's keys, ready to seal and open.
+pub struct Session {
+    /// What the other end calls us in its packets.
+    pub local_id: SessionId,
+    /// What we call the other end.
+    pub remote_id: SessionId,
+    /// When the handshake ended.
+    pub since: Instant,
+    encrypt: bool,
+    seal: Aead,
+    open: Aead,
+    data_sent: u64,
+    control_sent: u64,
+    data_received: Window,
+    control_received: Window<CONTROL_WINDOW_LEN>,
+}
+
+/// What a handshake leaves: both ids, and a key for each direction.
+pub struct SessionKeys {
+    /// Our id.
+    pub local_id: SessionId,
+    /// The other end's.
+    pub remote_id: SessionId,
+    /// For what we send.
+    pub seal: [u8; KEY_LEN],
+    /// For what we receive.
+    pub open: [u8; KEY_LEN],
+}
+
+impl Session {
+    /// A session that has sent and received nothing.
+    pub fn new(now: Instant, keys: &SessionKeys, encrypt: bool) -> Self {
+        Self {
+            local_id: keys.local_id,
+            remote_id: keys.remote_id,
+            since: now,
+            encrypt,
+            seal: Aead::new(&keys.seal),
+            open: Aead::new(&keys.open),
+            data_sent: 0,
+            control_sent: 0,
+            data_received: Window::new(),
+            control_received: Window::new(),
+        }
+    }
+
+    /// Appends the packet that carries a datagram to `out`.
+    #[inline]
+    pub fn seal_data(&mut self, flow: FlowId, datagram: &[u8], out: &mut Vec<u8>) {
+        let header = Header { kind: Type::Data, session: self.remote_id, counter: self.data_sent };
+        self.data_sent += 1;
+        let octets = header.to_octets();
+        out.extend_from_slice(&octets);
+        let text = out.len();
+        out.extend_from_slice(&wire::flow_octets(flow));
+        out.extend_from_slice(datagram);
+        if self.encrypt {
+            let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
+            out.extend_from_slice(&tag);
+        }
+    }
+
+    /// Opens a data packet in place, once: the window is asked before any cryptography, so that a copy costs one bit test, and
+    /// moves only after it, so that a forgery can neither move it nor shadow the real packet.
+    ///
+    /// # Errors
+    /// [`Reject::Copy`], [`Reject::TooOld`], [`Reject::Forged`], [`Reject::Malformed`].
+    #[inline]
+    pub fn open_data<'a>(
+        &mut self,
+        header: Header,
+        sealed: &'a mut [u8],
+    ) -> Result<(FlowId, &'a mut [u8]), Reject> {
+        self.data_received.check(header.counter)?;
+        let text = if self.encrypt {
+            self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?
+        } else {
+            sealed
+        };
+        let parts = wire::parse_data(text)?;
+        self.data_received.accept(header.counter);
+        Ok(parts)
+    }
+
+    /// Appends a probe or a reply to `out`.
+    pub fn seal_control(&mut self, kind: Type, control: Control, out: &mut Vec<u8>) {
+        let header = Header { kind, session: self.remote_id, counter: self.control_sent };
+        self.control_sent += 1;
+        let octets = header.to_octets();
+        out.extend_from_slice(&octets);
+        let text = out.len();
+        out.extend_from_slice(&control.to_octets());
+        let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
+        out.extend_from_slice(&tag);
+    }
+
+    /// Opens a probe or a reply, once.
+    ///
+    /// # Errors
+    /// As [`Self::open_data`].
+    pub fn open_control(&mut self, header: Header, sealed: &mut [u8]) -> Result<Control, Reject> {
+        self.control_received.check(header.counter)?;
+        let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
+        let control = Control::parse(text)?;
+        self.control_received.accept(header.counter);
+        Ok(control)
+    }
+}
+
+const _: () = assert!(HEADER_LEN + CONTROL_LEN + TAG_LEN == wire::CONTROL_PACKET_LEN);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::wire::{ClientId, Packet, PathToken};
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn pair(encrypt: bool) -> (Session, Session) {
+        let (a, b) = (SessionId(1), SessionId(2));
+        let ours = SessionKeys { local_id: a, remote_id: b, seal: [1; KEY_LEN], open: [2; KEY_LEN] };
+        let theirs = SessionKeys { local_id: b, remote_id: a, seal: [2; KEY_LEN], open: [1; KEY_LEN] };
+        let now = Instant::now();
+        (Session::new(now, &ours, encrypt), Session::new(now, &theirs, encrypt))
+    }
+
+    fn open(session: &mut Session, packet: &[u8]) -> Result<(FlowId, Vec<u8>), Reject> {
+        let mut packet = packet.to_vec();
+        let Packet::Sealed(header, sealed) = wire::parse(&mut packet)? else { panic!("not sealed") };
+        session.open_data(header, sealed).map(|(flow, datagram)| (flow, datagram.to_vec()))
+    }
+
+    #[test]
+    fn a_datagram_crosses_once_in_both_modes() {
+        for encrypt in [true, false] {
+            let (mut ours, mut theirs) = pair(encrypt);
+            for datagram in [&b""[..], b"x", &[7; 1472]] {
+                let mut packet = Vec::new();
+                ours.seal_data(FlowId(3), datagram, &mut packet);
+                let overhead = if encrypt { 32 } else { 16 };
+                assert_eq!(packet.len(), datagram.len() + overhead);
+                assert_eq!(open(&mut theirs, &packet), Ok((FlowId(3), datagram.to_vec())));
+                assert_eq!(open(&mut theirs, &packet), Err(Reject::Copy));
+            }
+        }
+    }
+
+    #[test]
+    fn a_forgery_neither_moves_the_window_nor_shadows_the_real_packet() {
+        let (mut ours, mut theirs) = pair(true);
+        let mut packet = Vec::new();
+        ours.seal_data(FlowId(0), b"real", &mut packet);
+        for bit in 5 * 8..packet.len() * 8 {
+            let mut forged = packet.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(open(&mut theirs, &forged), Err(Reject::Forged), "bit {bit}");
+        }
+        assert_eq!(open(&mut theirs, &packet), Ok((FlowId(0), b"real".to_vec())));
+    }
+
+    #[test]
+    fn a_control_packet_is_sealed_in_both_modes_and_opens_once() {
+        for encrypt in [true, false] {
+            let (mut ours, mut theirs) = pair(encrypt);
+            let control = Control {
+                client: ClientId(1),
+                path: 2,
+                validated: false,
+                number: 3,
+                count: 4,
+                token: PathToken(5),
+            };
+            let mut packet = Vec::new();
+            ours.seal_control(Type::Probe, control, &mut packet);
+            let mut open = |mut packet: Vec<u8>| {
+                let Packet::Sealed(header, sealed) = wire::parse(&mut packet)? else { panic!("not sealed") };
+                theirs.open_control(header, sealed)
+            };
+            let mut as_reply = packet.clone();
+            as_reply[0] = Type::Reply as u8;
+            assert_eq!(open(as_reply), Err(Reject::Forged));
+            assert_eq!(open(packet.clone()), Ok(control));
+            assert_eq!(open(packet), Err(Reject::Copy));
+        }
+    }
+
+    #[test]
+    fn what_we_sent_is_not_ours_to_open() {
+        let (mut ours, _) = pair(true);
+        let mut packet = Vec::new();
+        ours.seal_data(FlowId(0), b"reflected", &mut packet);
+        assert_eq!(open(&mut ours, &packet), Err(Reject::Forged));
+    }
+}

@@ -1,0 +1,449 @@
+//! Packet formats: the one file with offsets and lengths. All numbers are in network byte order.
+//!
+//! Everything after the handshake has one header, and names the receiver's session, so that addresses never
+//! matter for finding it:
+//! ```text
+//!  0        1                   5                                      13
+//! +--------+-------------------+--------------------------------------+----------------------------+
+//! |  type  |    session id     |               counter                |           sealed           …
+//! |        |   (receiver's)    |                                      |                            |
+//! +--------+-------------------+--------------------------------------+----------------------------+
+//! ```
+//! The header is authenticated with what is sealed; the nonce is four octets of the type (a domain of its own for
+//! each) and the counter.
+//!
+//! *Data* (type 1) seals a flow id of 3 octets and the datagram, unchanged: 32 octets more than the datagram.
+//! Without encryption the seal is empty: 16 octets more.
+//!
+//! *Probe* (2) and *reply* (3) are control packets: sealed in both modes, with a counter of their own, and of one length,
+//! so that an answer is never longer than its question:
+//! ```text
+//!  0                8        9        10       12                16                20
+//! +----------------+--------+--------+--------+-----------------+-----------------+----------------+---------------+
+//! |   client id    |  path  | flags  | 0      |     number      |      count      |     token      | 0, 39 octets  |
+//! |    8 octets    |        |        |        |                 |                 |    8 octets    |               |
+//! +----------------+--------+--------+--------+-----------------+-----------------+----------------+---------------+
+//! ```
+//! A probe says who asks (a number that the client draws at its start, kept through all its sessions), on which path, the
+//! how manieth probe of that path it is, how many replies have come back, and the last token received there.
+//! A reply repeats client, path and number, says how many probes have arrived, and carries the token that proves
+//! the client's address once a probe brings it back; flag 1 says that this is done.
+//!
+//! *Init* (4) and *response* (5) carry the two messages of the Noise handshake:
+//! ```text
+//!  0        1        2        3        4                                                    128
+//! +--------+--------+--------+--------+--------------------------------------------------------+
+//! |   4    | version|  mode  |   0    |  Noise message 1: payload = session id, 0 …            |
+//! +--------+--------+--------+--------+--------------------------------------------------------+
+//!
+//!  0        1                          5                                     96
+//! +--------+--------------------------+---------------------------------------+
+//! |   5    |  session id (receiver's) |  Noise message 2: payload = session id, 0 …
+//! +--------+--------------------------+---------------------------------------+
+//! ```
+//! The id in a payload is the sender's own: the one that it wants to be called by. `mode` is a sum of 1 (datagrams are
+//! encrypted) and 2 (a pre-shared key is used). The handshake's prologue is [`PROLOGUE`] and the first four octets of init.
+//!
+//! Octets named 0 are sent as 0 and ignored when received: room for what comes later.
+
+use super::aead::{NONCE_LEN, TAG_LEN};
+
+/// The protocol's version, in every init.
+pub const VERSION: u8 = 1;
+/// What the Noise prologue begins with.
+pub const PROLOGUE: &[u8] = b"mptunnel";
+
+const TYPE_LEN: usize = 1;
+const SESSION_LEN: usize = 4;
+const COUNTER_LEN: usize = 8;
+/// Octets in front of what is sealed.
+pub const HEADER_LEN: usize = TYPE_LEN + SESSION_LEN + COUNTER_LEN;
+/// Octets of a flow id in front of a datagram.
+pub const FLOW_LEN: usize = 3;
+/// Octets that a data packet is longer than its datagram, encrypted.
+pub const OVERHEAD_LEN: usize = HEADER_LEN + FLOW_LEN + TAG_LEN;
+const _: () = assert!(OVERHEAD_LEN == 32);
+/// The largest UDP payload that IPv4 carries (RFC 768, RFC 791: 65,535 less two headers).
+pub const MAX_UDP_LEN: usize = 65_507;
+/// The largest datagram that the tunnel carries, the same with and without encryption.
+pub const MAX_DATAGRAM_LEN: usize = MAX_UDP_LEN - OVERHEAD_LEN;
+
+/// Octets of a control packet's text.
+pub const CONTROL_LEN: usize = 67;
+/// Octets of a control packet. Some carrier NATs drop UDP payloads below 64.
+pub const CONTROL_PACKET_LEN: usize = HEADER_LEN + CONTROL_LEN + TAG_LEN;
+const _: () = assert!(CONTROL_PACKET_LEN == 96);
+
+/// Octets of a public key in a Noise message.
+const EPHEMERAL_LEN: usize = 32;
+const INIT_HEADER_LEN: usize = 4;
+const RESPONSE_HEADER_LEN: usize = TYPE_LEN + SESSION_LEN;
+/// Octets of an init.
+pub const INIT_LEN: usize = 128;
+/// Octets of a response: never more than the init's, so that a forged source gains nothing.
+pub const RESPONSE_LEN: usize = 96;
+const _: () = assert!(RESPONSE_LEN <= INIT_LEN);
+
+/// Octets of the payload in the first Noise message; a key adds a tag.
+pub const fn init_payload_len(keyed: bool) -> usize {
+    INIT_LEN - INIT_HEADER_LEN - EPHEMERAL_LEN - if keyed { TAG_LEN } else { 0 }
+}
+/// Octets of the payload in the second Noise message.
+pub const RESPONSE_PAYLOAD_LEN: usize = RESPONSE_LEN - RESPONSE_HEADER_LEN - EPHEMERAL_LEN - TAG_LEN;
+
+/// Why a packet or a datagram was not taken. Each has its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reject {
+    /// A copy of a packet that came over another path, or a replay.
+    Copy,
+    /// Further back than the replay window.
+    TooOld,
+    /// Not of this protocol: wrong length or type, or a type that this end never receives.
+    Malformed,
+    /// For a session that is not known here.
+    UnknownSession,
+    /// Changed on the way, or not made with the session's key.
+    Forged,
+    /// Data in a session that its client has not confirmed yet.
+    Unconfirmed,
+    /// A handshake of another protocol version.
+    OtherVersion,
+    /// A handshake that wants encryption, or a key, where this end has none, or the reverse.
+    OtherMode,
+    /// A handshake made with another key.
+    OtherKey,
+    /// More half-open handshakes than the limit.
+    HandshakeLimit,
+    /// More clients than the limit.
+    PeerLimit,
+    /// A path number beyond the limit.
+    PathLimit,
+    /// More flows than the limit.
+    FlowLimit,
+    /// A datagram on a flow's socket that does not come from the target, or for a flow that has ended.
+    UnknownFlow,
+    /// A datagram that is larger than the tunnel carries.
+    TooLarge,
+    /// The datagram waiting longest, pushed out while there is no session or no usable path.
+    QueueFull,
+    /// The target's name has no address yet.
+    NoTarget,
+}
+
+impl Reject {
+    /// How many reasons there are.
+    pub const COUNT: usize = Reject::NoTarget as usize + 1;
+}
+
+/// Names a session at the end that drew the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u32);
+
+/// Names a flow within its client. 24 bits on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowId(pub u32);
+
+impl FlowId {
+    /// Flow ids stay below this.
+    pub const LIMIT: u32 = 1 << (8 * FLOW_LEN);
+}
+
+/// Drawn by a client at its start: by it the server knows the client in a new session. As secret as the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId(pub u64);
+
+/// Returned by the receiver of a reply to prove that it is where the reply went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathToken(pub u64);
+
+/// The kinds of sealed packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Type {
+    /// One datagram.
+    Data = 1,
+    /// A question on a path.
+    Probe = 2,
+    /// The answer.
+    Reply = 3,
+}
+
+const TYPE_INIT: u8 = 4;
+const TYPE_RESPONSE: u8 = 5;
+
+/// The header of a sealed packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The packet's kind.
+    pub kind: Type,
+    /// The receiver's session.
+    pub session: SessionId,
+    /// Its number, and nonce, among the packets of this kind (data) or of both control kinds.
+    pub counter: u64,
+}
+
+impl Header {
+    /// The header's octets, which are also the associated data of the seal.
+    #[inline]
+    pub fn to_octets(self) -> [u8; HEADER_LEN] {
+        let mut octets = [0; HEADER_LEN];
+        octets[0] = self.kind as u8;
+        octets[1..5].copy_from_slice(&self.session.0.to_be_bytes());
+        octets[5..].copy_from_slice(&self.counter.to_be_bytes());
+        octets
+    }
+
+    /// The seal's nonce: the kind in four octets, then the counter.
+    #[inline]
+    pub fn nonce(self) -> [u8; NONCE_LEN] {
+        let mut nonce = [0; NONCE_LEN];
+        nonce[3] = self.kind as u8;
+        nonce[4..].copy_from_slice(&self.counter.to_be_bytes());
+        nonce
+    }
+}
+
+/// A packet as received, checked for its form alone.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// Data, probe or reply, still sealed.
+    Sealed(Header, &'a mut [u8]),
+    /// The first message of a handshake, whole.
+    Init(&'a [u8; INIT_LEN]),
+    /// The second, for the initiator with this session id.
+    Response(SessionId, &'a [u8]),
+}
+
+/// Tells what a received packet is.
+///
+/// # Errors
+/// [`Reject::Malformed`].
+#[inline]
+pub fn parse(octets: &mut [u8]) -> Result<Packet<'_>, Reject> {
+    let kind = match *octets.first().ok_or(Reject::Malformed)? {
+        1 => Type::Data,
+        2 => Type::Probe,
+        3 => Type::Reply,
+        TYPE_INIT => return Ok(Packet::Init((&*octets).try_into().map_err(|_| Reject::Malformed)?)),
+        TYPE_RESPONSE if octets.len() == RESPONSE_LEN => {
+            let (header, noise) = octets.split_at(RESPONSE_HEADER_LEN);
+            return Ok(Packet::Response(SessionId(number(&header[TYPE_LEN..])), noise));
+        }
+        _ => return Err(Reject::Malformed),
+    };
+    if kind != Type::Data && octets.len() != CONTROL_PACKET_LEN {
+        return Err(Reject::Malformed);
+    }
+    let (header, sealed) = octets.split_at_mut_checked(HEADER_LEN).ok_or(Reject::Malformed)?;
+    let (session, counter) = header[TYPE_LEN..].split_at(SESSION_LEN);
+    let counter = u64::from_be_bytes(counter.try_into().expect("the header's rest is the counter"));
+    Ok(Packet::Sealed(Header { kind, session: SessionId(number(session)), counter }, sealed))
+}
+
+/// A flow id as it stands in front of a datagram.
+#[inline]
+pub fn flow_octets(flow: FlowId) -> [u8; FLOW_LEN] {
+    let [_, octets @ ..] = flow.0.to_be_bytes();
+    octets
+}
+
+/// Parts the text of a data packet.
+///
+/// # Errors
+/// [`Reject::Malformed`] where it is shorter than a flow id.
+#[inline]
+pub fn parse_data(text: &mut [u8]) -> Result<(FlowId, &mut [u8]), Reject> {
+    let (flow, datagram) = text.split_first_chunk_mut::<FLOW_LEN>().ok_or(Reject::Malformed)?;
+    let [a, b, c] = *flow;
+    Ok((FlowId(u32::from_be_bytes([0, a, b, c])), datagram))
+}
+
+/// The text of a probe or a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Who asks.
+    pub client: ClientId,
+    /// On which path.
+    pub path: u8,
+    /// In a reply: whether the address that the probe came from has been proven.
+    pub validated: bool,
+    /// The probe's number on its path, from 0; a reply repeats it.
+    pub number: u32,
+    /// In a probe: replies received on this path in this session; in a reply: probes received.
+    pub count: u32,
+    /// In a reply: to be returned; in a probe: returned.
+    pub token: PathToken,
+}
+
+impl Control {
+    /// The text to seal.
+    pub fn to_octets(self) -> [u8; CONTROL_LEN] {
+        let mut octets = [0; CONTROL_LEN];
+        octets[..8].copy_from_slice(&self.client.0.to_be_bytes());
+        octets[8] = self.path;
+        octets[9] = self.validated.into();
+        octets[12..16].copy_from_slice(&self.number.to_be_bytes());
+        octets[16..20].copy_from_slice(&self.count.to_be_bytes());
+        octets[20..28].copy_from_slice(&self.token.0.to_be_bytes());
+        octets
+    }
+
+    /// Reads an opened text.
+    ///
+    /// # Errors
+    /// [`Reject::Malformed`] where its length is wrong.
+    pub fn parse(text: &[u8]) -> Result<Self, Reject> {
+        let text: &[u8; CONTROL_LEN] = text.try_into().map_err(|_| Reject::Malformed)?;
+        Ok(Self {
+            client: ClientId(u64::from(number(&text[..4])) << 32 | u64::from(number(&text[4..8]))),
+            path: text[8],
+            validated: text[9] & 1 != 0,
+            number: number(&text[12..16]),
+            count: number(&text[16..20]),
+            token: PathToken(u64::from(number(&text[20..24])) << 32 | u64::from(number(&text[24..28]))),
+        })
+    }
+}
+
+/// What the initiator wants of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// Datagrams are encrypted.
+    pub encrypt: bool,
+    /// The handshake uses a pre-shared key.
+    pub keyed: bool,
+}
+
+impl Mode {
+    fn to_octet(self) -> u8 {
+        u8::from(self.encrypt) | u8::from(self.keyed) << 1
+    }
+}
+
+/// The part of an init in front of its Noise message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InitHeader {
+    /// The initiator's protocol version.
+    pub version: u8,
+    /// What it wants.
+    pub mode: Mode,
+}
+
+impl InitHeader {
+    /// The header as sent, which also ends the prologue.
+    pub fn to_octets(self) -> [u8; INIT_HEADER_LEN] {
+        [TYPE_INIT, self.version, self.mode.to_octet(), 0]
+    }
+
+    /// Parts an init into its header, as sent and as meant, and its Noise message.
+    pub fn parse(init: &[u8; INIT_LEN]) -> (&[u8], Self, &[u8]) {
+        let (header, noise) = init.split_at(INIT_HEADER_LEN);
+        let mode = Mode { encrypt: header[2] & 1 != 0, keyed: header[2] & 2 != 0 };
+        (header, Self { version: header[1], mode }, noise)
+    }
+}
+
+/// The header of the response to the initiator with this session id.
+pub fn response_header(session: SessionId) -> [u8; RESPONSE_HEADER_LEN] {
+    let [a, b, c, d] = session.0.to_be_bytes();
+    [TYPE_RESPONSE, a, b, c, d]
+}
+
+/// The session id at the front of a handshake payload.
+pub fn payload_session(payload: &[u8]) -> SessionId {
+    SessionId(number(&payload[..SESSION_LEN]))
+}
+
+/// Puts our session id at the front of a handshake payload.
+pub fn put_payload_session(payload: &mut [u8], session: SessionId) {
+    payload[..SESSION_LEN].copy_from_slice(&session.0.to_be_bytes());
+}
+
+#[inline]
+fn number(octets: &[u8]) -> u32 {
+    u32::from_be_bytes(octets.try_into().expect("a number on the wire has four octets"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_thirteen_octets_in_network_order() {
+        let header = Header { kind: Type::Data, session: SessionId(0x0102_0304), counter: 0x05 };
+        assert_eq!(header.to_octets(), [1, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(header.nonce(), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5]);
+        let mut octets = header.to_octets().to_vec();
+        octets.extend([9, 9]);
+        assert_eq!(parse(&mut octets), Ok(Packet::Sealed(header, &mut [9, 9])));
+    }
+
+    #[test]
+    fn each_kind_has_nonces_of_its_own() {
+        let nonce = |kind| Header { kind, session: SessionId(1), counter: 7 }.nonce();
+        assert_ne!(nonce(Type::Data), nonce(Type::Probe));
+        assert_ne!(nonce(Type::Probe), nonce(Type::Reply));
+    }
+
+    #[test]
+    fn a_control_text_has_its_numbers_where_the_picture_says() {
+        let control = Control {
+            client: ClientId(0x0102_0304_0506_0708),
+            path: 9,
+            validated: true,
+            number: 0x0a0b_0c0d,
+            count: 0x0e0f_1011,
+            token: PathToken(0x1213_1415_1617_1819),
+        };
+        let mut expected =
+            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0, 0, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
+        expected.extend([0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19]);
+        expected.resize(CONTROL_LEN, 0);
+        assert_eq!(control.to_octets()[..], expected[..]);
+        assert_eq!(Control::parse(&expected), Ok(control));
+        assert_eq!(Control::parse(&expected[1..]), Err(Reject::Malformed));
+    }
+
+    #[test]
+    fn a_flow_id_is_three_octets() {
+        assert_eq!(flow_octets(FlowId(0x01_0203)), [1, 2, 3]);
+        assert_eq!(parse_data(&mut [1, 2, 3, 4]), Ok((FlowId(0x01_0203), &mut [4][..])));
+        assert_eq!(parse_data(&mut [1, 2, 3]), Ok((FlowId(0x01_0203), &mut [][..])));
+        assert_eq!(parse_data(&mut [1, 2]), Err(Reject::Malformed));
+    }
+
+    #[test]
+    fn handshake_headers_are_where_the_picture_says() {
+        let header = InitHeader { version: 1, mode: Mode { encrypt: true, keyed: true } };
+        assert_eq!(header.to_octets(), [4, 1, 3, 0]);
+        let mut init = [0; INIT_LEN];
+        init[..4].copy_from_slice(&[4, 1, 3, 0]);
+        assert_eq!(InitHeader::parse(&init), (&init[..4], header, &init[4..]));
+        assert_eq!(parse(&mut init.clone()), Ok(Packet::Init(&init)));
+
+        assert_eq!(response_header(SessionId(0x0102_0304)), [5, 1, 2, 3, 4]);
+        let mut response = [0; RESPONSE_LEN];
+        response[..5].copy_from_slice(&[5, 1, 2, 3, 4]);
+        assert_eq!(
+            parse(&mut response),
+            Ok(Packet::Response(SessionId(0x0102_0304), &[0; RESPONSE_LEN - 5]))
+        );
+    }
+
+    #[test]
+    fn what_is_too_short_too_long_or_unknown_is_malformed() {
+        for kind in 0..=255u8 {
+            for len in [0, 1, 4, 12, 13, 95, 96, 97, 127, 128, 129] {
+                let mut octets = vec![kind; len];
+                let good = match kind {
+                    1 => len >= HEADER_LEN,
+                    2 | 3 => len == CONTROL_PACKET_LEN,
+                    4 => len == INIT_LEN,
+                    5 => len == RESPONSE_LEN,
+                    _ => false,
+                };
+                assert_eq!(parse(&mut octets).is_ok(), good && len > 0, "type {kind}, {len} octets");
+            }
+        }
+    }
+}
