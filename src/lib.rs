@@ -4,12 +4,18 @@
 //!
 //! ```text
 //!  application                                                               target
+//!      |                                                                       |
+//!   local link           [path links through bridges]                      local link
+//!      |                                                                       |
 //!  net: sockets ──> tunnel: flow, seal ══> … ══> net ──> tunnel: window, open ──> net: sockets
 //!  '------ mpclient: one EventLoop -----'      '-------- mpserver: one EventLoop -------'
 //! ```
 //!
 //! * [`tunnel`]: the packet switch, the same for both programs: sessions, paths, flows, and which packet goes where. No
+//!   sockets, no clock, no randomness that was not passed in.
+//! * [`net`]: the poll loop with descriptors and time, which knows nothing of roles.
 
 #![warn(clippy::disallowed_methods)]
 
+pub mod net;
 pub mod tunnel;

@@ -1,0 +1,266 @@
+//! The poll loop: the one place with a clock. It hands the tunnel what was received and the time, and does what the tunnel asks.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use mio::{Events, Interest, Poll, Token, Waker};
+use rand::{SeedableRng, rngs::StdRng};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::resolver::Resolver;
+use super::sockets::Sockets;
+use crate::tunnel::link::{Bind, Event, Link, SocketId};
+use crate::tunnel::role::Config;
+use crate::tunnel::{LISTENER, Tunnel};
+
+/// Receive calls on one socket before the next one's turn: a flooded socket must not keep the others waiting.
+const RECEIVE_CALLS: usize = 4;
+/// Readiness events taken at a time.
+const EVENTS: usize = 256;
+/// A socket's trouble is logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Beyond all socket ids, which have 32 bits.
+const WAKER: Token = Token(usize::MAX - 1);
+const SIGNALS: Token = Token(usize::MAX - 2);
+
+/// Why a program could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The address to listen on cannot be had.
+    Listen(SocketAddr, io::Error),
+    /// The system refused something every program needs.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::System(what, error) => write!(f, "cannot {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Ends a loop from another thread.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    stopped: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Has [`EventLoop::run`] return.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Err(error) = self.waker.wake() {
+            warn!("cannot wake the event loop: {error}");
+        }
+    }
+}
+
+/// One tunnel with its sockets and its clock.
+pub struct EventLoop {
+    poll: Poll,
+    tunnel: Tunnel,
+    sockets: Sockets,
+    resolver: Resolver,
+    signals: Option<Signals>,
+    stopper: Stopper,
+    /// Sockets that may have something to receive.
+    ready: VecDeque<SocketId>,
+    /// When trouble with a socket was last logged.
+    troubles: HashMap<SocketId, Instant>,
+}
+
+impl EventLoop {
+    /// Opens the listener and is ready to run.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock and the seed come from")]
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let poll = Poll::new().map_err(|error| StartError::System("create a poll", error))?;
+        let registry = poll.registry().try_clone();
+        let registry = registry.map_err(|error| StartError::System("clone a poll", error))?;
+        let waker = Waker::new(poll.registry(), WAKER);
+        let waker = Arc::new(waker.map_err(|error| StartError::System("create a waker", error))?);
+        let mut this = Self {
+            poll,
+            tunnel: Tunnel::new(Instant::now(), config, StdRng::from_rng(&mut rand::rng())),
+            sockets: Sockets::new(registry),
+            resolver: Resolver::new(Arc::clone(&waker)),
+            signals: None,
+            stopper: Stopper { stopped: Arc::default(), waker },
+            ready: VecDeque::new(),
+            troubles: HashMap::new(),
+        };
+        let Some(Event::Open(LISTENER, Bind::Listen(address))) = this.tunnel.poll_event() else {
+            unreachable!("the first thing a tunnel asks for is its listener");
+        };
+        let opened = this.sockets.open(LISTENER, Bind::Listen(address));
+        opened.map_err(|error| StartError::Listen(address, error))?;
+        info!("listening on {}", this.listen_addr());
+        Ok(this)
+    }
+
+    /// The address that the listener has got.
+    pub fn listen_addr(&self) -> SocketAddr {
+        self.sockets.local_addr(LISTENER).expect("the listener is open as long as the loop")
+    }
+
+    /// The handle that ends the loop.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Has SIGINT and SIGTERM end the loop.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn stop_on_signals(&mut self) -> io::Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    /// Runs until stopped.
+    ///
+    /// # Errors
+    /// Polling failed, which the system does not do for a reason that we could mend.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut now = clock();
+        while !self.stopper.stopped.load(Ordering::Acquire) {
+            let wait = match self.ready.is_empty() {
+                true => self.tunnel.poll_timeout().saturating_duration_since(now),
+                false => Duration::ZERO,
+            };
+            match self.poll.poll(&mut events, Some(wait)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            now = clock();
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    SIGNALS => self.take_signals(),
+                    Token(id) => self.note_ready(SocketId(id as u32)),
+                }
+            }
+            self.turn(now);
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, now: Instant) {
+        while let Some((name, answer)) = self.resolver.answer() {
+            self.tunnel.handle_resolved(now, name, answer);
+        }
+        self.tunnel.handle_timeout(now);
+        self.flush(now);
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else { break };
+            if self.receive(now, id) {
+                self.ready.push_back(id);
+            }
+        }
+    }
+
+    /// Receives on one socket. Returns whether there may be more.
+    fn receive(&mut self, now: Instant, id: SocketId) -> bool {
+        for _ in 0..RECEIVE_CALLS {
+            let tunnel = &mut self.tunnel;
+            let more = self.sockets.receive(id, |link, octets| tunnel.handle_input(now, link, octets));
+            self.flush(now);
+            if !more {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Does what the tunnel asks, and sends what it has.
+    fn flush(&mut self, now: Instant) {
+        while let Some(event) = self.tunnel.poll_event() {
+            match event {
+                Event::Open(id, bind) => self.open(now, id, bind),
+                Event::Close(id) => {
+                    self.sockets.close(id);
+                    self.troubles.remove(&id);
+                }
+                Event::Resolve(name, endpoint) => self.resolver.look_up(name, endpoint),
+            }
+        }
+        let mut trouble = None;
+        while let Some(transmit) = self.tunnel.poll_transmit() {
+            let link = transmit.link;
+            if let Err(error) = self.sockets.send(now, transmit) {
+                trouble = Some((link, error));
+            }
+        }
+        if let Some((link, error)) = trouble {
+            self.complain(now, link, &error);
+        }
+    }
+
+    fn open(&mut self, now: Instant, id: SocketId, bind: Bind) {
+        match self.sockets.open(id, bind) {
+            // What arrived before the registration is not told.
+            Ok(()) => self.note_ready(id),
+            Err(error) => {
+                if self.deserves_line(now, LISTENER) {
+                    warn!("cannot open a socket: {error}; trying again");
+                }
+                self.tunnel.handle_socket_error(now, id);
+            }
+        }
+    }
+
+    fn note_ready(&mut self, id: SocketId) {
+        if !self.ready.contains(&id) {
+            self.ready.push_back(id);
+        }
+    }
+
+    fn complain(&mut self, now: Instant, link: Link, error: &io::Error) {
+        if self.deserves_line(now, link.socket) {
+            warn!(
+                "cannot send to {}: {error} ({} so far)",
+                self.tunnel.describe(link),
+                self.sockets.counters.failed
+            );
+        }
+    }
+
+    fn deserves_line(&mut self, now: Instant, id: SocketId) -> bool {
+        let due =
+            self.troubles.get(&id).is_none_or(|last| now.saturating_duration_since(*last) >= LOG_INTERVAL);
+        if due {
+            self.troubles.insert(id, now);
+        }
+        due
+    }
+
+    fn take_signals(&mut self) {
+        if let Some(signals) = &mut self.signals
+            && signals.pending().next().is_some()
+        {
+            self.stopper.stopped.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock")]
+fn clock() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,8 @@
+//! Descriptors and time: one mio poll loop per process, the same for both programs. It knows nothing of roles; it does what the
+//! [tunnel](crate::tunnel) asks.
+
+mod event_loop;
+mod resolver;
+mod sockets;
+
+pub use event_loop::{EventLoop, StartError, Stopper};
