@@ -11,11 +11,15 @@
 //!  '------ mpclient: one EventLoop -----'      '-------- mpserver: one EventLoop -------'
 //! ```
 //!
+//! * [`config`]: what the user typed, checked, as the [`Config`](tunnel::role::Config) of a tunnel.
 //! * [`tunnel`]: the packet switch, the same for both programs: sessions, paths, flows, and which packet goes where. No
 //!   sockets, no clock, no randomness that was not passed in.
 //! * [`net`]: the poll loop with descriptors and time, which knows nothing of roles.
+//! * [`program`]: what both `main` functions share.
 
 #![warn(clippy::disallowed_methods)]
 
+pub mod config;
 pub mod net;
+pub mod program;
 pub mod tunnel;

@@ -1,0 +1,132 @@
+//! The arguments of both programs, as typed. The texts here are what `--help` prints.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{DEFAULT_BIND, DEFAULT_LISTEN, values};
+use crate::tunnel::link::Host;
+
+const ENVIRONMENT: &str = "\
+Environment:
+  MPTUNNEL_ENCRYPT  0, false, no, off: no encryption; 1, true, yes, on, or not set: encryption.
+                    Both ends must agree
+  MPTUNNEL_KEY      The pre-shared key itself, as \"mpserver genkey\" prints it
+  RUST_LOG          What to log: error, warn, info (the default), debug or trace";
+
+/// What both programs take.
+#[derive(Args, Debug)]
+pub struct SharedArgs {
+    /// File with the pre-shared key
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// Takes applications' datagrams and sends each through all bridges
+#[derive(Parser, Debug)]
+#[command(name = "mpclient", version, after_help = client_notes())]
+pub struct ClientArgs {
+    /// File with a line "HOST PORT" for each bridge, and settings "NAME = VALUE"
+    pub config: PathBuf,
+
+    /// Where applications send their datagrams [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
+    pub listen: Option<SocketAddr>,
+
+    /// The options of both programs.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// Takes datagrams from the bridges and hands the first copy of each to the target
+#[derive(Parser, Debug)]
+#[command(
+    name = "mpserver",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = server_notes()
+)]
+pub struct ServerArgs {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<ServerCommand>,
+
+    /// How to serve; there unless there is a command.
+    #[command(flatten)]
+    pub serve: Option<ServeArgs>,
+}
+
+/// What mpserver does besides serving.
+#[derive(Subcommand, Debug)]
+pub enum ServerCommand {
+    /// Print a new pre-shared key, to be kept secret and given to both ends
+    Genkey,
+}
+
+/// How an mpserver serves.
+// The group decides whether there is anything to serve. clap leaves it empty where arguments are flattened.
+#[derive(Args, Debug)]
+#[group(args = ["listen_port", "target_host", "target_port"])]
+pub struct ServeArgs {
+    /// Where the bridges send to
+    #[arg(value_parser = values::port)]
+    pub listen_port: u16,
+
+    /// Where datagrams go: a name or an address
+    #[arg(value_parser = values::host)]
+    pub target_host: Host,
+
+    /// The port there
+    #[arg(value_parser = values::port)]
+    pub target_port: u16,
+
+    /// Nothing: what comes fourth is refused here, because clap would call it a wrong subcommand.
+    #[arg(hide = true, value_parser = values::excess)]
+    pub excess: Option<Infallible>,
+
+    /// Address to listen on; the default takes both IP versions
+    #[arg(long, value_name = "ADDRESS", value_parser = values::bind, default_value = DEFAULT_BIND)]
+    pub bind: IpAddr,
+
+    /// The options of both programs.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+fn client_notes() -> String {
+    format!(
+        "\
+{ENVIRONMENT}
+
+The key is that of --key-file, or else of MPTUNNEL_KEY, or else of the file's \"key-file\".
+Without any, traffic is encrypted, but nothing proves that the other end is your mpserver.
+
+Example:
+  mpclient mpclient.conf, where mpclient.conf holds
+      1.2.3.4 4000
+      bridge1.example.org 4000
+      key-file = key
+  takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges.
+
+Exit status: 0 stopped by SIGINT or SIGTERM, 2 wrong use, 1 anything else that keeps it from starting."
+    )
+}
+
+fn server_notes() -> String {
+    format!(
+        "\
+{ENVIRONMENT}
+
+The key is that of --key-file, or else of MPTUNNEL_KEY. Without any, traffic is encrypted, but
+anybody may connect.
+
+Examples:
+  (umask 077; mpserver genkey > key)         makes a key that only you can read
+  mpserver --key-file key 2000 ::1 1194      listens on port 2000, the target is OpenVPN on this machine
+
+Exit status: 0 stopped by SIGINT or SIGTERM, 2 wrong use, 1 anything else that keeps it from starting."
+    )
+}

@@ -1,0 +1,242 @@
+//! `mpclient.conf`: the bridges and settings of an mpclient.
+//!
+//! ```text
+//! # a remark, here or behind a line
+//! 1.2.3.4 4000                    a bridge: HOST PORT [OPTION=VALUE ...]
+//! listen = 127.0.0.1:3000         a setting: NAME = VALUE
+//! ```
+//!
+//! A line is a setting if nothing but its name stands before the first `=`, otherwise a bridge; so the
+//! lists of bridges that the program of 2014 read (`HOST PORT`, remarks, empty lines) are files of this kind.
+//! Lines are octets, not text: remarks in an old file may be in any encoding.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::values::{self, Quoted};
+use super::{Mistake, Mistakes, Place, file};
+use crate::tunnel::link::{Endpoint, Host};
+use crate::tunnel::path::MAX_PATHS;
+use crate::tunnel::role::Bridge;
+
+const SETTINGS: [&str; 2] = ["listen", "key-file"];
+
+/// What a file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ClientFile {
+    pub(super) bridges: Vec<Bridge>,
+    pub(super) listen: Option<SocketAddr>,
+    /// The key's file, and the line that names it.
+    pub(super) key_file: Option<(Place, PathBuf)>,
+}
+
+/// Reads a configuration file.
+pub(super) fn read(path: &Path) -> Result<ClientFile, Mistakes> {
+    match file::read(path) {
+        Ok((_, octets)) => parse(path, &octets),
+        Err(error) => Err(Mistake {
+            place: None,
+            text: format!(
+                "cannot read the configuration file {}: {error}; name a file that has a line \"HOST PORT\" \
+                 for each bridge",
+                path.display()
+            ),
+        }
+        .into()),
+    }
+}
+
+/// Reads the contents of the configuration file of this name.
+pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<ClientFile, Mistakes> {
+    let mut parser = Parser {
+        path,
+        line: 0,
+        file: ClientFile::default(),
+        seen: Seen::default(),
+        mistakes: Mistakes::default(),
+    };
+    for octets in file::without_byte_order_mark(octets).split(|octet| *octet == b'\n') {
+        parser.line += 1;
+        let line = String::from_utf8_lossy(octets);
+        let line = without_remark(&line);
+        if !line.is_empty() {
+            parser.line(line);
+        }
+    }
+    if parser.seen.bridge_lines == 0 {
+        parser.mistake("no bridge: add a line \"HOST PORT\" for each, such as \"1.2.3.4 4000\"");
+    }
+    if parser.mistakes.is_empty() { Ok(parser.file) } else { Err(parser.mistakes) }
+}
+
+/// The line without its remark and the white space round it. Within a word, `#` begins no remark: file
+/// names may hold one.
+fn without_remark(line: &str) -> &str {
+    let mut before = ' ';
+    let begins_remark = |(at, c): (usize, char)| {
+        let begins = c == '#' && before.is_whitespace();
+        before = c;
+        begins.then_some(at)
+    };
+    let end = line.char_indices().find_map(begins_remark).unwrap_or(line.len());
+    line[..end].trim()
+}
+
+struct Parser<'a> {
+    path: &'a Path,
+    /// The number of the line being read.
+    line: usize,
+    file: ClientFile,
+    seen: Seen,
+    mistakes: Mistakes,
+}
+
+/// What came in which line, to find what comes twice.
+#[derive(Default)]
+struct Seen {
+    /// Lines that are bridges or were meant to be.
+    bridge_lines: usize,
+    bridges: HashMap<Endpoint, usize>,
+    settings: Vec<(&'static str, usize)>,
+}
+
+impl Parser<'_> {
+    fn place(&self) -> Place {
+        Place { file: self.path.display().to_string(), line: self.line }
+    }
+
+    fn mistake(&mut self, text: impl Into<String>) {
+        self.mistakes.add(Some(self.place()), text);
+    }
+
+    /// The value if it is one, and otherwise a mistake about what the name names.
+    fn keep<T>(&mut self, name: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|error| self.mistake(format!("{name} {error}"))).ok()
+    }
+
+    fn line(&mut self, line: &str) {
+        match line.split_once('=') {
+            Some((name, value)) if !name.trim_end().contains(char::is_whitespace) => {
+                self.setting(name.trim_end(), value.trim_start());
+            }
+            _ => self.bridge(line),
+        }
+    }
+
+    fn setting(&mut self, name: &str, value: &str) {
+        let Some(name) = SETTINGS.into_iter().find(|known| *known == name) else {
+            self.mistake(format!("unknown setting {}: there are {}", Quoted(name), SETTINGS.join(", ")));
+            return;
+        };
+        if let Some((_, line)) = self.seen.settings.iter().find(|(seen, _)| *seen == name) {
+            self.mistake(format!("{name} is set in line {line} already: take one of the two out"));
+            return;
+        }
+        self.seen.settings.push((name, self.line));
+        if value.is_empty() {
+            self.mistake(format!("{name} has no value: write \"{name} = VALUE\", or take the line out"));
+            return;
+        }
+        if value.len() > 1 && value.starts_with('"') && value.ends_with('"') {
+            self.mistake(format!("{name} has its value in quotes: write it without"));
+            return;
+        }
+        match name {
+            "listen" => self.file.listen = self.keep(name, values::listen(value)),
+            "key-file" if values::is_key(value) => {
+                self.mistake(
+                    "key-file has the key itself: write it to a file of its own, and name that here",
+                );
+            }
+            "key-file" => {
+                // A file and the key beside it can be moved together.
+                let path = self.path.parent().unwrap_or(Path::new("")).join(value);
+                self.file.key_file = Some((self.place(), path));
+            }
+            _ => unreachable!("SETTINGS lists the names above"),
+        }
+    }
+
+    fn bridge(&mut self, line: &str) {
+        self.seen.bridge_lines += 1;
+        // No host, port or option holds a "#"; the program of 2014 took "4000#remark".
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let (Some(host), port) = (words.next(), words.next()) else {
+            self.mistake("no host before the \"#\": write \"HOST PORT\"");
+            return;
+        };
+        if SETTINGS.contains(&host) {
+            self.mistake(format!("{host} is a setting: write \"{host} = VALUE\""));
+            return;
+        }
+        let host = match (values::host(host), port) {
+            (Ok(_), None) => {
+                self.mistake(format!("bridge {} has no port: write \"HOST PORT\"", Quoted(host)));
+                return;
+            }
+            (host, _) => self.keep("host", host),
+        };
+        let port = port.and_then(|port| self.keep("port", values::port(port)));
+        let options_are_right = self.options(words);
+        if let (Some(host), Some(port), true) = (host, port, options_are_right) {
+            self.add_bridge(Endpoint { host, port });
+        }
+    }
+
+    /// Reads the options of a bridge, of which there are none yet. Whether all is right.
+    fn options<'a>(&mut self, words: impl Iterator<Item = &'a str>) -> bool {
+        let mistakes = self.mistakes.0.len();
+        for word in words {
+            match word.split_once('=') {
+                Some(("bind", _)) => self.mistake(format!(
+                    "option {} is not supported yet: take it out, and the system's routes decide",
+                    Quoted(word)
+                )),
+                Some((name, _)) if !name.is_empty() => self.mistake(format!(
+                    "unknown option {}: there is bind, which is not supported yet",
+                    Quoted(name)
+                )),
+                // What follows belongs to the same slip: "bind = eth1", or a remark without its sign.
+                _ => {
+                    self.mistake(format!(
+                        "{} is no OPTION=VALUE: write options without spaces, and remarks after \"#\"",
+                        Quoted(word)
+                    ));
+                    break;
+                }
+            }
+        }
+        self.mistakes.0.len() == mistakes
+    }
+
+    fn add_bridge(&mut self, endpoint: Endpoint) {
+        let same = canonical(&endpoint);
+        if let Some(line) = self.seen.bridges.get(&same) {
+            self.mistake(format!("bridge {endpoint} is in line {line} already: take one of the two out"));
+            return;
+        }
+        self.seen.bridges.insert(same, self.line);
+        // The first bridge too many is told, those behind it are not.
+        match self.seen.bridges.len() {
+            ..=MAX_PATHS => self.file.bridges.push(Bridge { endpoint }),
+            count if count == MAX_PATHS + 1 => {
+                self.mistake(format!("bridge {endpoint} is one too many: at most {MAX_PATHS} are taken"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The endpoint in the spelling that all spellings of it share.
+fn canonical(endpoint: &Endpoint) -> Endpoint {
+    let host = match &endpoint.host {
+        Host::Ip(ip) => Host::Ip(ip.to_canonical()),
+        Host::Name(name) => Host::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()),
+    };
+    Endpoint { host, port: endpoint.port }
+}
+
+#[cfg(test)]
+mod tests;

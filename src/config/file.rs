@@ -1,0 +1,28 @@
+//! Reading a small file that a user named, which may be anything: a folder, a device, a disk image.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// The most octets a configuration or key file may have. The largest sensible one has a few kilobytes; a
+/// limit keeps `/dev/zero` from filling the memory.
+const FILE_LEN_MAX: usize = 1 << 20;
+
+/// The file and its contents, which are wiped when dropped because they may be a key.
+pub(super) fn read(path: &Path) -> io::Result<(File, Zeroizing<Vec<u8>>)> {
+    let file = File::open(path)?;
+    // Room from the start: a vector that grew would leave unwiped copies behind.
+    let mut octets = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX + 1));
+    (&file).take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut octets)?;
+    if octets.len() > FILE_LEN_MAX {
+        return Err(io::Error::other("it has more than 1 MiB, so it is something else"));
+    }
+    Ok((file, octets))
+}
+
+/// The contents without the mark that some editors put in front of UTF-8.
+pub(super) fn without_byte_order_mark(octets: &[u8]) -> &[u8] {
+    octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets)
+}

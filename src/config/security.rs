@@ -1,0 +1,263 @@
+//! Whether to encrypt, and with which key.
+//!
+//! Of several keys the one named nearest to the start counts, as with other options: that of `--key-file`
+//! goes before `MPTUNNEL_KEY`, which goes before the configuration file's `key-file`. A source that does not
+//! count is not even read. What is set but empty is an error and not "no key": a script whose secret has
+//! not arrived must not open the tunnel to anybody.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::values::{self, Quoted};
+use super::{Mistake, Mistakes, Place, file};
+use crate::tunnel::key::Key;
+use crate::tunnel::role::{Config, Role, Security};
+
+const ENCRYPT: &str = "MPTUNNEL_ENCRYPT";
+const KEY: &str = "MPTUNNEL_KEY";
+
+/// The environment variables that count.
+#[derive(Clone, Default)]
+pub struct Variables {
+    /// `MPTUNNEL_ENCRYPT`
+    pub encrypt: Option<OsString>,
+    /// `MPTUNNEL_KEY`
+    pub key: Option<OsString>,
+}
+
+impl Variables {
+    /// The variables of this process.
+    pub fn from_env() -> Self {
+        Self { encrypt: env::var_os(ENCRYPT), key: env::var_os(KEY) }
+    }
+}
+
+/// Where a key may come from.
+pub(super) struct KeySources<'a> {
+    /// `--key-file`
+    pub(super) argument: Option<&'a Path>,
+    /// `MPTUNNEL_KEY`
+    pub(super) variable: Option<&'a OsStr>,
+    /// `key-file` in a configuration file, and where it is written.
+    pub(super) setting: Option<&'a (Place, PathBuf)>,
+}
+
+/// Reads the variables and the key that counts.
+pub(super) fn resolve(encrypt: &Option<OsString>, sources: &KeySources<'_>) -> Result<Security, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let encrypt =
+        mistakes.keep(parse_encrypt(encrypt.as_deref()).map_err(|text| Mistake { place: None, text }.into()));
+    let key = mistakes.keep(find_key(sources).map_err(Mistakes::from));
+    match (encrypt, key) {
+        (Some(encrypt), Some(key)) => Ok(Security { encrypt, key }),
+        _ => Err(mistakes),
+    }
+}
+
+fn parse_encrypt(value: Option<&OsStr>) -> Result<bool, String> {
+    let Some(value) = value else { return Ok(true) };
+    let value = value.to_string_lossy();
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!(
+            "{ENCRYPT} is {}: set it to 0, false, no or off for no encryption, to 1, true, yes or on for \
+             encryption, or unset it for encryption",
+            Quoted(&value)
+        )),
+    }
+}
+
+fn find_key(sources: &KeySources<'_>) -> Result<Option<Key>, Mistake> {
+    let at = |place: Option<&Place>| {
+        let place = place.cloned();
+        move |text| Mistake { place, text }
+    };
+    if let Some(path) = sources.argument {
+        return read_key(path).map(Some).map_err(at(None));
+    }
+    if let Some(value) = sources.variable {
+        return parse_variable(value).map(Some).map_err(at(None));
+    }
+    if let Some((place, path)) = sources.setting {
+        return read_key(path).map(Some).map_err(at(Some(place)));
+    }
+    Ok(None)
+}
+
+fn parse_variable(value: &OsStr) -> Result<Key, String> {
+    if value.is_empty() {
+        return Err(format!(
+            "{KEY} is set but empty: give it a key (\"mpserver genkey\" makes one), or unset it"
+        ));
+    }
+    Key::from_base64(&value.to_string_lossy()).map_err(|error| format!("{KEY} is {error}"))
+}
+
+/// Reads a key file: one key, and remarks in lines that begin with `#`.
+fn read_key(path: &Path) -> Result<Key, String> {
+    if path.to_str().is_some_and(values::is_key) {
+        return Err(
+            "the key itself stands where the name of its file belongs (and is no secret any more if \
+                    others saw it there)"
+                .into(),
+        );
+    }
+    let name = path.display();
+    let (file, octets) = file::read(path).map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::NotFound => ": \"mpserver genkey > FILE\" makes one",
+            _ => "",
+        };
+        format!("cannot read the key file {name}: {error}{remedy}")
+    })?;
+    let key = parse_key_file(&octets).map_err(|error| format!("key file {name}: {error}"))?;
+    warn_of_readers(path, &file);
+    Ok(key)
+}
+
+fn parse_key_file(octets: &[u8]) -> Result<Key, String> {
+    let Ok(text) = str::from_utf8(file::without_byte_order_mark(octets)) else {
+        return Err("it is no text, so it holds no key as \"mpserver genkey\" prints them".into());
+    };
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    match (lines.next(), lines.count()) {
+        (None, _) => Err("it holds no key: \"mpserver genkey\" makes one".into()),
+        (Some(line), 0) => Key::from_base64(line).map_err(|error| error.to_string()),
+        (Some(_), more) => Err(format!("it holds {} lines besides remarks; a key is one", more + 1)),
+    }
+}
+
+#[cfg(unix)]
+fn warn_of_readers(path: &Path, file: &File) {
+    use std::os::unix::fs::PermissionsExt;
+
+    // What is no plain file, such as a pipe from a password store, has no lasting mode.
+    let Ok(metadata) = file.metadata() else { return };
+    let mode = metadata.permissions().mode() & 0o7777;
+    if metadata.is_file() && mode & 0o066 != 0 {
+        let name = path.display();
+        log::warn!(
+            "others than its owner can read or change the key file {name} (mode {mode:04o}): run chmod 600 {name}"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_of_readers(_: &Path, _: &File) {}
+
+/// Says in the log, in one line, what this configuration does not protect from.
+pub(super) fn warn(config: &Config) {
+    if let Some(warning) = warning(config) {
+        log::warn!("{warning}");
+    }
+}
+
+fn warning(config: &Config) -> Option<String> {
+    let stranger = match config.role {
+        Role::Client { .. } => "the server is not authenticated: anybody on the way may pose as it",
+        Role::Server { .. } => "anybody may connect",
+    };
+    let remedy = "make a key with \"mpserver genkey > FILE\" and give it to both ends with --key-file FILE";
+    match (config.security.encrypt, &config.security.key) {
+        (true, Some(_)) => None,
+        (true, None) => Some(format!("no key, so {stranger}; {remedy}")),
+        (false, Some(_)) => Some(format!(
+            "{ENCRYPT} turns encryption off: the key proves who connects and over which paths, but anybody \
+             on the way can read, change and forge datagrams"
+        )),
+        (false, None) => Some(format!(
+            "{ENCRYPT} turns encryption off: anybody on the way can read, change and forge datagrams; and no \
+             key, so {stranger}; {remedy}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::link::{Endpoint, Host};
+    use rand::{SeedableRng, rngs::StdRng};
+
+    fn key(seed: u64) -> Key {
+        Key::generate(&mut StdRng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn encryption_is_off_only_when_the_variable_says_so() {
+        assert_eq!(parse_encrypt(None), Ok(true));
+        for (words, expected) in [(["1", "true", "Yes", "ON"], true), (["0", "False", "NO", "off"], false)] {
+            for word in words {
+                assert_eq!(parse_encrypt(Some(OsStr::new(word))), Ok(expected), "{word}");
+            }
+        }
+        for word in ["", " 0", "00", "2", "-1", "n", "disabled", "null"] {
+            let error = parse_encrypt(Some(OsStr::new(word))).expect_err(word);
+            assert!(error.starts_with(&format!("MPTUNNEL_ENCRYPT is {word:?}: set it to 0,")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_holds_one_key_and_remarks() {
+        let key = key(1);
+        let text = key.to_base64();
+        for contents in
+            [text.clone(), format!("{text}\n"), format!("\u{feff}# ours\r\n\r\n  # of 2026\r\n\t{text} \r\n")]
+        {
+            assert_eq!(parse_key_file(contents.as_bytes()), Ok(key.clone()), "{contents:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_that_holds_something_else_is_refused_without_being_shown() {
+        let text = key(1).to_base64();
+        let two = format!("{text}\n{text}\n");
+        let cut = &text.as_bytes()[..43];
+        for (contents, reason) in [
+            (&b""[..], "holds no key"),
+            (b"# nothing\n", "holds no key"),
+            (b"\xff\xfe", "no text"),
+            (two.as_bytes(), "holds 2 lines"),
+            (cut, "not a key"),
+        ] {
+            let error = parse_key_file(contents).expect_err(reason);
+            assert!(error.contains(reason), "{error}");
+            assert!(!error.contains(&text[..8]), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_no_key_is_refused_without_being_shown() {
+        assert_eq!(parse_variable(key(1).to_base64().as_ref()), Ok(key(1)));
+        for (value, reason) in
+            [("", "MPTUNNEL_KEY is set but empty"), ("hunter2", "MPTUNNEL_KEY is not a key")]
+        {
+            let error = parse_variable(value.as_ref()).expect_err(value);
+            assert!(error.contains(reason) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_is_warned_of_for_what_it_leaves_open_and_only_for_that() {
+        let target = Endpoint { host: Host::Name("target".into()), port: 1 };
+        let server = Role::Server { listen: super::super::DEFAULT_LISTEN, target };
+        let client = Role::Client { listen: super::super::DEFAULT_LISTEN, bridges: Vec::new() };
+        let warning_of = |role: &Role, encrypt, key| {
+            warning(&Config { role: role.clone(), security: Security { encrypt, key } })
+        };
+        assert_eq!(warning_of(&server, true, Some(key(1))), None);
+        for (role, encrypt, with_key, said, unsaid) in [
+            (&server, true, false, "anybody may connect", "MPTUNNEL_ENCRYPT"),
+            (&client, true, false, "the server is not authenticated", "anybody may connect"),
+            (&server, false, true, "MPTUNNEL_ENCRYPT turns encryption off", "genkey"),
+            (&client, false, true, "can read, change and forge datagrams", "not authenticated"),
+            (&server, false, false, "anybody may connect", "not authenticated"),
+        ] {
+            let text = warning_of(role, encrypt, with_key.then(|| key(1))).expect(said);
+            assert!(text.contains(said) && !text.contains(unsaid), "{text}");
+        }
+    }
+}

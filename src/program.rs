@@ -1,0 +1,85 @@
+//! What both programs share round their work: reading arguments, logging, telling what went wrong, and the
+//! exit status by which a service manager tells wrong use (2) from a passing trouble (1).
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use env_logger::Env;
+
+use crate::config::Mistakes;
+use crate::net::{EventLoop, StartError};
+use crate::tunnel::role::Config;
+
+/// Wrong use: another start will fail in the same way until the user changes something.
+const WRONG_USE: u8 = 2;
+
+/// Anything else that keeps a program from its work.
+const FAILED: u8 = 1;
+
+/// Why a program ends, other than because it was told to.
+pub enum Failure {
+    /// The user has something to correct.
+    Misuse(Mistakes),
+    /// Something else, told in a sentence.
+    Failed(String),
+}
+
+impl From<Mistakes> for Failure {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Misuse(mistakes)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A program from its arguments to its exit status.
+pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> ExitCode {
+    let name = Args::command().get_name().to_owned();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => {
+            let text = error.render().to_string();
+            tell(&format!("{name}: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
+            return WRONG_USE.into();
+        }
+    };
+    env_logger::init_from_env(Env::default().default_filter_or("info"));
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Misuse(mistakes)) => {
+            for mistake in mistakes.iter() {
+                // A mistake in a file begins with the file's name and line, as editors look for them.
+                let prefix = if mistake.place.is_none() { format!("{name}: ") } else { String::new() };
+                tell(&format!("{prefix}{mistake}"));
+            }
+            WRONG_USE.into()
+        }
+        Err(Failure::Failed(text)) => {
+            tell(&format!("{name}: {text}"));
+            FAILED.into()
+        }
+    }
+}
+
+/// Carries datagrams until SIGINT or SIGTERM.
+///
+/// # Errors
+/// What keeps the tunnel from starting or from going on.
+pub fn serve(config: Config) -> Result<(), Failure> {
+    let mut event_loop = EventLoop::new(config)?;
+    event_loop
+        .stop_on_signals()
+        .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
+    event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
+}
+
+/// Prints a line, where there is somebody to read it: `eprintln!` panics where standard error is closed.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
