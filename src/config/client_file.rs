@@ -29,6 +29,8 @@ pub(super) struct ClientFile {
     pub(super) listen: Option<SocketAddr>,
     /// The key's file, and the line that names it.
     pub(super) key_file: Option<(Place, PathBuf)>,
+    /// What is taken, as the program of 2014 took it, but hardly meant.
+    pub(super) warnings: Vec<Mistake>,
 }
 
 /// Reads a configuration file.
@@ -97,6 +99,7 @@ struct Parser<'a> {
 struct Seen {
     /// Lines that are bridges or were meant to be.
     bridge_lines: usize,
+    good_bridges: usize,
     bridges: HashMap<Endpoint, usize>,
     settings: Vec<(&'static str, usize)>,
 }
@@ -108,6 +111,11 @@ impl Parser<'_> {
 
     fn mistake(&mut self, text: impl Into<String>) {
         self.mistakes.add(Some(self.place()), text);
+    }
+
+    fn warn(&mut self, text: String) {
+        let place = Some(self.place());
+        self.file.warnings.push(Mistake { place, text });
     }
 
     /// The value if it is one, and otherwise a mistake about what the name names.
@@ -186,8 +194,15 @@ impl Parser<'_> {
     }
 
     /// Reads the options of a bridge, of which there are none yet. Whether all is right.
-    fn options<'a>(&mut self, words: impl Iterator<Item = &'a str>) -> bool {
+    fn options<'a>(&mut self, words: impl Iterator<Item = &'a str> + Clone) -> bool {
         let mistakes = self.mistakes.0.len();
+        // The program of 2014 took no notice of what stood behind the port, so it may be a remark.
+        if !words.clone().any(|word| word.contains('=')) {
+            if let Some(word) = words.clone().next() {
+                self.warn(format!("{} and what follows is ignored: remarks go after \"#\"", Quoted(word)));
+            }
+            return true;
+        }
         for word in words {
             match word.split_once('=') {
                 Some(("bind", _)) => self.mistake(format!(
@@ -213,13 +228,12 @@ impl Parser<'_> {
 
     fn add_bridge(&mut self, endpoint: Endpoint) {
         let same = canonical(&endpoint);
-        if let Some(line) = self.seen.bridges.get(&same) {
-            self.mistake(format!("bridge {endpoint} is in line {line} already: take one of the two out"));
-            return;
+        if let Some(line) = self.seen.bridges.insert(same, self.line) {
+            self.warn(format!("bridge {endpoint} is in line {line} too: it carries every datagram twice"));
         }
-        self.seen.bridges.insert(same, self.line);
+        self.seen.good_bridges += 1;
         // The first bridge too many is told, those behind it are not.
-        match self.seen.bridges.len() {
+        match self.seen.good_bridges {
             ..=MAX_PATHS => self.file.bridges.push(Bridge { endpoint }),
             count if count == MAX_PATHS + 1 => {
                 self.mistake(format!("bridge {endpoint} is one too many: at most {MAX_PATHS} are taken"));

@@ -16,6 +16,7 @@ mod values;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use log::warn;
 pub use security::Variables;
 
 use crate::tunnel::link::Endpoint;
@@ -49,6 +50,7 @@ pub fn client(args: &ClientArgs, variables: &Variables) -> Result<Config, Mistak
     {
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let config = Config { role: Role::Client { listen, bridges: file.bridges }, security };
+        file.warnings.iter().for_each(|warning| warn!("{warning}"));
         security::warn(&config);
         return Ok(config);
     }
@@ -91,10 +93,16 @@ pub struct Place {
     pub line: usize,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
-            write!(f, "{}:{}: ", place.file, place.line)?;
+            write!(f, "{place}: ")?;
         }
         f.write_str(&self.text)
     }
