@@ -12,8 +12,8 @@
 //! ```
 //!
 //! * [`config`]: what the user typed, checked, as the [`Config`](tunnel::role::Config) of a tunnel.
-//! * [`tunnel`]: the packet switch, the same for both programs: sessions, paths, flows, and which packet goes where. No
-//!   sockets, no clock, no randomness that was not passed in.
+//! * [`tunnel`]: the packet switch, the same for both programs: sessions, paths, flows, and which
+//!   packet goes where. No sockets, no clock, no randomness that was not passed in.
 //! * [`net`]: the poll loop with descriptors and time, which knows nothing of roles.
 //! * [`program`]: what both `main` functions share.
 

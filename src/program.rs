@@ -1,14 +1,15 @@
-//! What both programs share round their work: reading arguments, logging, telling what went wrong, and the
-//! exit status by which a service manager tells wrong use (2) from a passing trouble (1).
+//! What both programs share round their work: reading arguments, logging, telling what went wrong,
+//! and the exit status by which a service manager tells wrong use (2) from a passing trouble (1).
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use env_logger::Env;
+use log::warn;
 
 use crate::config::Mistakes;
-use crate::net::{EventLoop, StartError};
+use crate::net::{self, EventLoop, StartError};
 use crate::tunnel::role::Config;
 
 /// Wrong use: another start will fail in the same way until the user changes something.
@@ -72,6 +73,9 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
 /// # Errors
 /// What keeps the tunnel from starting or from going on.
 pub fn serve(config: Config) -> Result<(), Failure> {
+    if let Err(error) = net::raise_open_files_limit() {
+        warn!("cannot raise the limit of open files: {error}; the number of applications is limited by it");
+    }
     let mut event_loop = EventLoop::new(config)?;
     event_loop
         .stop_on_signals()
@@ -79,7 +83,8 @@ pub fn serve(config: Config) -> Result<(), Failure> {
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
 }
 
-/// Prints a line, where there is somebody to read it: `eprintln!` panics where standard error is closed.
+/// Prints a line, where there is somebody to read it: `eprintln!` panics where standard error is
+/// closed.
 fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

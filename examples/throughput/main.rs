@@ -1,11 +1,13 @@
-//! How fast the tunnel is on this machine: both daemons as processes of their own, a sender, and a sink, over the loopback.
+//! How fast the tunnel is on this machine: both daemons as processes of their own, a sender, and a
+//! sink, over the loopback.
 //!
 //! ```text
 //!  sender ──> mpclient ══ 1 or 3 paths ══> mpserver ──> sink
 //! ```
-//! `cargo run --release --example throughput` runs everything (some five minutes); `-- --help` tells how to run less. A
-//! path here has no bridge in the middle: mpserver is reached at 127.0.0.1, 127.0.0.2 and 127.0.0.3. Sender, sink and both daemons
-//! share the machine's processors. With socat installed, one `socat` bridge is measured in the same way.
+//! `cargo run --release --example throughput` runs everything (some five minutes); `-- --help`
+//! tells how to run less. A path here has no bridge in the middle: mpserver is reached at
+//! 127.0.0.1, 127.0.0.2 and 127.0.0.3. Sender, sink and both daemons share the machine's
+//! processors. With socat installed, one `socat` bridge is measured in the same way.
 
 mod load;
 mod process;
@@ -190,8 +192,8 @@ impl Bench<'_> {
         Ok(Measured { fixed, highest })
     }
 
-    /// The highest rate that is delivered with less than 0.5 % loss: upwards in steps until three tries in a row fail, then the
-    /// best of three tries at the last good rate and between.
+    /// The highest rate that is delivered with less than 0.5 % loss: upwards in steps until three
+    /// tries in a row fail, then the best of three tries at the last good rate and between.
     fn search(&self, load: &Load, entry: SocketAddr, daemons: &[Daemon]) -> Result<Option<f64>> {
         let seconds = self.args.seconds / 2.0;
         let mut best: Option<Outcome> = None;

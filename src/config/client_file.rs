@@ -6,9 +6,9 @@
 //! listen = 127.0.0.1:3000         a setting: NAME = VALUE
 //! ```
 //!
-//! A line is a setting if nothing but its name stands before the first `=`, otherwise a bridge; so the
-//! lists of bridges that the program of 2014 read (`HOST PORT`, remarks, empty lines) are files of this kind.
-//! Lines are octets, not text: remarks in an old file may be in any encoding.
+//! A line is a setting if nothing but its name stands before the first `=`, otherwise a bridge; so
+//! the lists of bridges that the program of 2014 read (`HOST PORT`, remarks, empty lines) are files
+//! of this kind. Lines are octets, not text: remarks in an old file may be in any encoding.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -72,8 +72,8 @@ pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<ClientFile, Mistakes> 
     if parser.mistakes.is_empty() { Ok(parser.file) } else { Err(parser.mistakes) }
 }
 
-/// The line without its remark and the white space round it. Within a word, `#` begins no remark: file
-/// names may hold one.
+/// The line without its remark and the white space round it. Within a word, `#` begins no remark:
+/// file names may hold one.
 fn without_remark(line: &str) -> &str {
     let mut before = ' ';
     let begins_remark = |(at, c): (usize, char)| {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// The most octets a configuration or key file may have. The largest sensible one has a few kilobytes; a
-/// limit keeps `/dev/zero` from filling the memory.
+/// The most octets a configuration or key file may have. The largest sensible one has a few
+/// kilobytes; a limit keeps `/dev/zero` from filling the memory.
 const FILE_LEN_MAX: usize = 1 << 20;
 
 /// The file and its contents, which are wiped when dropped because they may be a key.

@@ -1,11 +1,11 @@
 //! From the command line, the environment and files to the tunnel's [`Config`].
 //!
-//! [`args`] holds the arguments as typed, `values` reads the words that they share with `mpclient.conf`,
-//! `client_file` reads that file, `security` finds the key and what `MPTUNNEL_ENCRYPT` says. Here they
-//! meet: arguments as typed become a `Config` as meant.
+//! [`args`] holds the arguments as typed, `values` reads the words that they share with
+//! `mpclient.conf`, `client_file` reads that file, `security` finds the key and what
+//! `MPTUNNEL_ENCRYPT` says. Here they meet: arguments as typed become a `Config` as meant.
 //!
-//! What is wrong is collected instead of ending the search, so that a user who corrects everything that one
-//! start complains of gets it running with the next.
+//! What is wrong is collected instead of ending the search, so that a user who corrects everything
+//! that one start complains of gets it running with the next.
 
 pub mod args;
 mod client_file;
@@ -24,12 +24,12 @@ use crate::tunnel::role::{Config, Role};
 use args::{ClientArgs, ServeArgs};
 use security::KeySources;
 
-/// Where mpclient listens unless told otherwise: for this machine's applications alone, at the port that
-/// the program of 2014 used.
+/// Where mpclient listens unless told otherwise: for this machine's applications alone, at the port
+/// that the program of 2014 used.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000);
 
-/// Where mpserver listens unless told otherwise: all addresses of both IP versions. The event loop takes
-/// `0.0.0.0` for it where a machine has no IPv6.
+/// Where mpserver listens unless told otherwise: all addresses of both IP versions. The event loop
+/// takes `0.0.0.0` for it where a machine has no IPv6.
 pub const DEFAULT_BIND: &str = "[::]";
 
 /// The configuration of an mpclient. Warnings about it go to the log.

@@ -1,9 +1,9 @@
 //! Whether to encrypt, and with which key.
 //!
-//! Of several keys the one named nearest to the start counts, as with other options: that of `--key-file`
-//! goes before `MPTUNNEL_KEY`, which goes before the configuration file's `key-file`. A source that does not
-//! count is not even read. What is set but empty is an error and not "no key": a script whose secret has
-//! not arrived must not open the tunnel to anybody.
+//! Of several keys the one named nearest to the start counts, as with other options: that of
+//! `--key-file` goes before `MPTUNNEL_KEY`, which goes before the configuration file's `key-file`.
+//! A source that does not count is not even read. What is set but empty is an error and not "no
+//! key": a script whose secret has not arrived must not open the tunnel to anybody.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

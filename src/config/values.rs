@@ -1,5 +1,6 @@
-//! The words that arguments and `mpclient.conf` share: ports, hosts, addresses. Each error says what the
-//! word is not, or what to write instead, and reads on after the name of the thing (`port "0" is not …`).
+//! The words that arguments and `mpclient.conf` share: ports, hosts, addresses. Each error says
+//! what the word is not, or what to write instead, and reads on after the name of the thing (`port
+//! "0" is not …`).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,13 +12,13 @@ use crate::tunnel::link::Host;
 /// Characters of a value that a message shows: any address, and any name worth reading.
 const SHOWN_LEN_MAX: usize = 80;
 
-/// The longest host name and the longest part of one, in octets (RFC 1035 section 2.3.4; of the 255 there,
-/// two are the length octet in front and the root behind).
+/// The longest host name and the longest part of one, in octets (RFC 1035 section 2.3.4; of the 255
+/// there, two are the length octet in front and the root behind).
 const NAME_LEN_MAX: usize = 253;
 const LABEL_LEN_MAX: usize = 63;
 
-/// A user's word in quotes for a message: without control characters, not endless, and no key, since
-/// messages end up in logs.
+/// A user's word in quotes for a message: without control characters, not endless, and no key,
+/// since messages end up in logs.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -32,8 +33,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Whether the word is a key, put where it does not belong. Its last character, `=`, may have been cut off
-/// as the sign between a setting's name and its value.
+/// Whether the word is a key, put where it does not belong. Its last character, `=`, may have been
+/// cut off as the sign between a setting's name and its value.
 pub(super) fn is_key(word: &str) -> bool {
     Key::from_base64(word).is_ok() || Key::from_base64(&format!("{word}=")).is_ok()
 }

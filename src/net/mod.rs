@@ -1,8 +1,9 @@
-//! Descriptors and time: one mio poll loop per process, the same for both programs. It knows nothing of roles; it does what the
-//! [tunnel](crate::tunnel) asks.
+//! Descriptors and time: one mio poll loop per process, the same for both programs. It knows
+//! nothing of roles; it does what the [tunnel](crate::tunnel) asks.
 
 mod event_loop;
 mod resolver;
 mod sockets;
 
 pub use event_loop::{EventLoop, StartError, Stopper};
+pub use sockets::raise_open_files_limit;

@@ -1,6 +1,6 @@
-//! Looks names up without stopping the loop. The system's resolver blocks, for half a minute when its servers are away, so
-//! each look-up has a thread of its own: one slow name delays no other. The tunnel never asks for a name twice at a time, so there
-//! are no more threads than names.
+//! Looks names up without stopping the loop. The system's resolver blocks, for half a minute when
+//! its servers are away, so each look-up has a thread of its own: one slow name delays no other.
+//! The tunnel never asks for a name twice at a time, so there are no more threads than names.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

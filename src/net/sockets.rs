@@ -1,8 +1,9 @@
 //! UDP sockets: open, receive and send in batches.
 //!
-//! Calls cost more than octets: where the system has them, one call takes many datagrams (recvmmsg, receive coalescing)
-//! and gives many (segmentation offload), through quinn-udp. All sockets are unconnected: a connected one keeps the source
-//! address it chose, and would not survive its interface's next one.
+//! Calls cost more than octets: where the system has them, one call takes many datagrams (recvmmsg,
+//! receive coalescing) and gives many (segmentation offload), through quinn-udp. All sockets are
+//! unconnected: a connected one keeps the source address it chose, and would not survive its
+//! interface's next one.
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
@@ -22,7 +23,8 @@ use crate::tunnel::link::{Bind, Link, SocketId, Transmit};
 const BUFFER_LEN: usize = 12_500_000;
 /// Each receive slot takes the longest run that coalescing makes.
 const SLOT_LEN: usize = 65_536;
-/// A run that was too long for a route is sent singly for this long; then the route may have changed.
+/// A run that was too long for a route is sent singly for this long; then the route may have
+/// changed.
 const OVERSIZE_FOR: Duration = Duration::from_secs(10);
 /// Routes remembered for that, over all sockets.
 const MAX_OVERSIZE: usize = 1024;
@@ -42,7 +44,8 @@ pub(super) struct Sockets {
     sockets: HashMap<SocketId, OpenSocket>,
     /// Receive slots, shared by all sockets.
     slots: Box<[u8]>,
-    /// Routes with a shorter maximum than a run had: its segment length, and until when to believe it.
+    /// Routes with a shorter maximum than a run had: its segment length, and until when to believe
+    /// it.
     oversize: HashMap<SocketAddr, (usize, Instant)>,
     pub(super) counters: SendCounters,
     buffers_told: bool,
@@ -121,7 +124,8 @@ impl Sockets {
             }
         };
         for (meta, slot) in meta.iter().zip(&mut slots).take(count) {
-            // A reply leaves from the address that was spoken to. Our other sockets let the system choose anew each time.
+            // A reply leaves from the address that was spoken to. Our other sockets let the system choose
+            // anew each time.
             let local = meta.dst_ip.filter(|_| id == LISTENER).map(|ip| ip.to_canonical());
             let remote = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
             let link = Link { socket: id, remote, local };
@@ -157,8 +161,9 @@ impl Sockets {
                     self.counters.would_block += run.packets().count() as u64;
                 }
                 Err(error) => {
-                    // The run may be longer than the route's MTU where its packets, sent singly, are cut into fragments; or the
-                    // interface cannot cut runs, which quinn-udp remembers.
+                    // The run may be longer than the route's MTU where its packets, sent singly, are cut into
+                    // fragments; or the interface cannot cut runs, which quinn-udp
+                    // remembers.
                     if quinn_udp::is_msg_size_err(&error) {
                         self.note_oversize(now, remote, transmit.segment_len);
                     }
@@ -209,8 +214,8 @@ impl Sockets {
         if got < BUFFER_LEN && !self.buffers_told {
             self.buffers_told = true;
             info!(
-                "the system gives a socket {got} octets of receive buffer, {BUFFER_LEN} would take bursts of 100 ms at \
-                 1 Gbps: sysctl -w net.core.rmem_max={BUFFER_LEN} net.core.wmem_max={BUFFER_LEN}"
+                "the system gives a socket {got} octets of receive buffer, {BUFFER_LEN} would take bursts \
+                 of 100 ms at 1 Gbps: sysctl -w net.core.rmem_max={BUFFER_LEN} net.core.wmem_max={BUFFER_LEN}"
             );
         }
     }
@@ -238,6 +243,21 @@ impl OpenSocket {
     }
 }
 
+/// Lets this process open as many files as it may: each flow of a server is one.
+///
+/// # Errors
+/// The system refused; the limit is as it was.
+pub fn raise_open_files_limit() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        setrlimit(Resource::Nofile, limit)?;
+    }
+    Ok(())
+}
+
 /// The token under which a socket's readiness is told.
 fn token(id: SocketId) -> Token {
     Token(id.0 as usize)
@@ -257,8 +277,8 @@ fn lacks_ipv6(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// Makes a socket ready for batches, and undoes what quinn-udp sets for QUIC alone: datagrams larger than the path's MTU must be
-/// cut into fragments, here or on the way, and not vanish.
+/// Makes a socket ready for batches, and undoes what quinn-udp sets for QUIC alone: datagrams
+/// larger than the path's MTU must be cut into fragments, here or on the way, and not vanish.
 fn offload(socket: &Socket, ipv6: bool) -> io::Result<UdpSocketState> {
     let state = UdpSocketState::new(socket.into())?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -267,8 +287,8 @@ fn offload(socket: &Socket, ipv6: bool) -> io::Result<UdpSocketState> {
         use rustix::net::sockopt::{
             Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
         };
-        // IPv4 routers cut what is too large when they may, so that not even a route that swallows ICMP loses it. IPv6 routers
-        // never do: there the kernel has to learn.
+        // IPv4 routers cut what is too large when they may, so that not even a route that swallows ICMP
+        // loses it. IPv6 routers never do: there the kernel has to learn.
         set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
         if ipv6 {
             set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)?;
@@ -280,7 +300,8 @@ fn offload(socket: &Socket, ipv6: bool) -> io::Result<UdpSocketState> {
     Ok(state)
 }
 
-/// Asks for large buffers, beyond the system's limit where we may. Returns what the receive buffer got, in octets.
+/// Asks for large buffers, beyond the system's limit where we may. Returns what the receive buffer
+/// got, in octets.
 fn enlarge_buffers(socket: &Socket) -> usize {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {

@@ -1,6 +1,6 @@
-//! ChaCha20-Poly1305 (RFC 8439), twice: `ring`'s assembly, and the portable chacha20poly1305 crate for where
-//! ring cannot be had. Both seal and open in place, so a datagram is never copied for its encryption.
-//! The tests hold each against the other.
+//! ChaCha20-Poly1305 (RFC 8439), twice: `ring`'s assembly, and the portable chacha20poly1305 crate
+//! for where ring cannot be had. Both seal and open in place, so a datagram is never copied for its
+//! encryption. The tests hold each against the other.
 
 #[cfg(feature = "ring")]
 pub use ring_backend::Aead;

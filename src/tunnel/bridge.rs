@@ -1,6 +1,7 @@
-//! A client's way to one bridge: the addresses of its name, one of them in use, and a socket. A name that does not resolve, an address that
-//! does not answer or a socket that cannot be opened costs this path alone, and is tried again with backoff: looked up again,
-//! at the next address, from a new socket. A bridge that answers is left alone.
+//! A client's way to one bridge: the addresses of its name, one of them in use, and a socket. A
+//! name that does not resolve, an address that does not answer or a socket that cannot be opened
+//! costs this path alone, and is tried again with backoff: looked up again, at the next address,
+//! from a new socket. A bridge that answers is left alone.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ pub struct Way {
     addresses: Vec<SocketAddr>,
     /// How many addresses were tried since the last answer.
     tried: usize,
-    socket: Option<SocketId>,
+    link: Option<Link>,
     looking_up: bool,
     failures: u32,
     retry_at: Instant,
@@ -39,7 +40,7 @@ impl Way {
             name: NameId::Bridge(path),
             addresses: Vec::new(),
             tried: 0,
-            socket: None,
+            link: None,
             looking_up: false,
             failures: 0,
             retry_at: now,
@@ -51,9 +52,14 @@ impl Way {
         &self.bridge
     }
 
-    /// Our socket towards the bridge.
-    pub fn socket(&self) -> Option<SocketId> {
-        self.socket
+    /// Where the path's packets go, if there is an address and a socket.
+    pub fn link(&self) -> Option<Link> {
+        self.link
+    }
+
+    /// Whether the socket is this bridge's.
+    pub fn has(&self, socket: SocketId) -> bool {
+        self.link.is_some_and(|link| link.socket == socket)
     }
 
     /// When the next try is due unless the bridge answers before.
@@ -73,10 +79,10 @@ impl Way {
         self.retry_at = self.retry_at.min(now);
     }
 
-    /// Tries what is due. Returns the path's new link if it has changed.
-    pub fn retry(&mut self, now: Instant, fabric: &mut Fabric) -> Option<Option<Link>> {
+    /// Tries what is due. Returns whether the link is another one now.
+    pub fn retry(&mut self, now: Instant, fabric: &mut Fabric) -> bool {
         if now < self.retry_at {
-            return None;
+            return false;
         }
         match self.bridge.endpoint.host {
             Host::Ip(ip) if self.addresses.is_empty() => {
@@ -91,70 +97,72 @@ impl Way {
         if self.addresses.is_empty() {
             // The answer to the look-up goes on from here.
             self.back_off(now);
-            return None;
+            return false;
         }
-        Some(Some(self.next_address(now, fabric)))
+        self.next_address(now, fabric);
+        true
     }
 
-    /// Takes the answer to the look-up. `healthy` says that the path works as it is, and is not to be disturbed.
+    /// Takes the answer to the look-up. `healthy` says that the path works as it is, and is not to
+    /// be disturbed. Returns whether the link is another one now.
     pub fn resolved(
         &mut self,
         now: Instant,
         answer: Result<Vec<SocketAddr>, String>,
         healthy: bool,
         fabric: &mut Fabric,
-    ) -> Option<Option<Link>> {
+    ) -> bool {
         self.looking_up = false;
-        match answer {
-            Ok(addresses) if !addresses.is_empty() => {
+        let found = answer.and_then(|addresses| match addresses.is_empty() {
+            true => Err("it has no address".to_owned()),
+            false => Ok(addresses),
+        });
+        match found {
+            Ok(addresses) => {
                 if self.addresses.is_empty() {
                     info!("bridge {} is at {}", self.bridge.endpoint, list(&addresses));
                 }
-                let same = self.addresses == addresses;
+                let known = self.addresses == addresses && self.link.is_some();
                 self.addresses = addresses;
-                if healthy || (same && self.socket.is_some()) {
-                    return None;
+                if healthy || known {
+                    return false;
                 }
                 self.tried = 0;
-                Some(Some(self.next_address(now, fabric)))
+                self.next_address(now, fabric);
+                true
             }
-            Ok(_) => self.unresolved(now, "it has no address"),
-            Err(error) => self.unresolved(now, &error),
+            Err(error) => {
+                if self.failures <= 1 {
+                    warn!("bridge {} cannot be looked up: {error}; trying again", self.bridge.endpoint);
+                }
+                self.back_off(now);
+                false
+            }
         }
     }
 
-    /// The socket could not be opened, or cannot send at all. Returns the path's new link.
-    pub fn socket_failed(&mut self, now: Instant, fabric: &mut Fabric) -> Option<Link> {
+    /// The socket could not be opened: there is no link until the next try.
+    pub fn socket_failed(&mut self, now: Instant, fabric: &mut Fabric) {
         self.close(fabric);
         self.back_off(now);
-        None
     }
 
-    fn unresolved(&mut self, now: Instant, error: &str) -> Option<Option<Link>> {
-        if self.failures <= 1 {
-            warn!("bridge {} cannot be looked up: {error}; trying again", self.bridge.endpoint);
-        }
-        self.back_off(now);
-        None
-    }
-
-    fn next_address(&mut self, now: Instant, fabric: &mut Fabric) -> Link {
+    fn next_address(&mut self, now: Instant, fabric: &mut Fabric) {
         self.close(fabric);
         let remote = self.addresses[self.tried % self.addresses.len()];
         self.tried += 1;
         let socket = fabric.open_socket(Bind::Towards(remote));
-        self.socket = Some(socket);
+        self.link = Some(Link { socket, remote, local: None });
         if self.tried < self.addresses.len() {
             self.retry_at = now + NEXT_ADDRESS;
         } else {
             self.back_off(now);
         }
-        Link { socket, remote, local: None }
     }
 
     fn close(&mut self, fabric: &mut Fabric) {
-        if let Some(socket) = self.socket.take() {
-            fabric.events.push_back(Event::Close(socket));
+        if let Some(link) = self.link.take() {
+            fabric.events.push_back(Event::Close(link.socket));
         }
     }
 

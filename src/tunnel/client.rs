@@ -1,10 +1,13 @@
-//! What only mpclient does: find the server through its bridges, begin handshakes, and probe its paths.
+//! What only mpclient does: find the server through its bridges, begin handshakes, and probe its
+//! paths.
 //!
-//! It starts with a handshake over every bridge that has an address; the first response wins. The new session is used once a probe
-//! sealed with it was answered, so a replayed response or a server that died in between costs nothing. From then on each path is
-//! probed: often while data flows, seldom while nothing does. When no path answers any more, while one would have long since, the
-//! server may have been restarted: a handshake begins, and the old session stays in use until the new one works, or
-//! until it is answered after all. New keys are asked for the same way, at the latest every [`REKEY_AFTER`].
+//! It starts with a handshake over every bridge that has an address; the first response wins. The
+//! new session is used once a probe sealed with it was answered, so a replayed response or a server
+//! that died in between costs nothing. From then on each path is probed: often while data flows,
+//! seldom while nothing does. When no path answers any more, while one would have long since, the
+//! server may have been restarted: a handshake begins, and the old session stays in use until the
+//! new one works, or until it is answered after all. New keys are asked for the same way, at the
+//! latest every [`REKEY_AFTER`].
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -24,10 +27,11 @@ use super::session::Session;
 use super::wire::{ClientId, Control, FlowId, Header, Reject, SessionId, Type};
 
 /// New keys are asked for when the old ones are this old: early enough before
-/// [`SESSION_LIFETIME`](super::peer::SESSION_LIFETIME) to survive minutes in which nothing gets through.
+/// [`SESSION_LIFETIME`](super::peer::SESSION_LIFETIME) to survive minutes in which nothing gets
+/// through.
 pub const REKEY_AFTER: Duration = Duration::from_secs(12 * 60);
-/// Probes while datagrams flow. With [`LOST_AFTER`] and one try of a handshake this keeps the promise that a restarted server
-/// is found within a second.
+/// Probes while datagrams flow. With [`LOST_AFTER`] and one try of a handshake this keeps the
+/// promise that a restarted server is found within a second.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// Probes while a probe is late, and while a new session waits for its proof.
 const PROBE_FAST: Duration = Duration::from_millis(100);
@@ -37,7 +41,8 @@ const PROBE_SILENT: Duration = Duration::from_millis(500);
 const PROBE_IDLE: Duration = Duration::from_secs(1);
 /// Nothing flows when nothing has for this long.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
-/// The server seems lost when no path has answered for this long (and twice the best path's round trip) ...
+/// The server seems lost when no path has answered for this long (and twice the best path's round
+/// trip) ...
 const LOST_AFTER: Duration = Duration::from_millis(400);
 /// ... and this many probes: one lost packet is no lost server.
 const LOST_PROBES: u32 = 3;
@@ -133,7 +138,8 @@ impl Client {
         Ok((self.peer, flow))
     }
 
-    /// Notes that a datagram passes, either way. After a pause the paths are probed at once: who knows what has become of the server.
+    /// Notes that a datagram passes, either way. After a pause the paths are probed at once: who
+    /// knows what has become of the server.
     #[inline]
     pub fn active(&mut self, now: Instant, fabric: &mut Fabric) {
         if now.saturating_duration_since(self.last_data) >= IDLE_AFTER {
@@ -146,8 +152,8 @@ impl Client {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, fabric: &mut Fabric) {
         for path in 0..self.ways.len() {
-            if let Some(link) = self.ways[path].retry(now, fabric) {
-                self.relink(path, link, now, fabric);
+            if self.ways[path].retry(now, fabric) {
+                self.relink(path, now, fabric);
             }
         }
         if now >= self.housekeeping {
@@ -238,8 +244,8 @@ impl Client {
         self.complained = true;
         let security = &fabric.security;
         warn!(
-            "no answer from mpserver through any of {} bridges: check that it runs and that the bridges lead to it; it must \
-             have {} and {} (its log tells if it does not); trying on",
+            "no answer from mpserver through any of {} bridges: check that it runs and that the bridges \
+             lead to it; it must have {} and {} (its log tells if it does not); trying on",
             self.ways.len(),
             if security.key.is_some() { "the same key" } else { "no key" },
             if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" },
@@ -416,23 +422,24 @@ impl Client {
         let path = usize::from(path);
         let Some(way) = self.ways.get_mut(path) else { return };
         let healthy = self.probers[path].up;
-        if let Some(link) = way.resolved(now, answer, healthy, fabric) {
-            self.relink(path, Some(link).flatten(), now, fabric);
+        if way.resolved(now, answer, healthy, fabric) {
+            self.relink(path, now, fabric);
         }
         fabric.wake_at(now);
     }
 
     /// A bridge's socket could not be opened.
     pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId, fabric: &mut Fabric) {
-        let Some(path) = self.ways.iter().position(|way| way.socket() == Some(socket)) else { return };
-        let link = self.ways[path].socket_failed(now, fabric);
-        self.relink(path, link, now, fabric);
+        let Some(path) = self.ways.iter().position(|way| way.has(socket)) else { return };
+        self.ways[path].socket_failed(now, fabric);
+        self.relink(path, now, fabric);
         fabric.wake_at(now);
     }
 
-    fn relink(&mut self, path: usize, link: Option<Link>, now: Instant, fabric: &mut Fabric) {
+    /// The way to a bridge has changed.
+    fn relink(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
         let peer = &mut fabric.peers[self.peer.0];
-        peer.paths[path].relink(link);
+        peer.paths[path].relink(self.ways[path].link());
         peer.update_carriers(now, &mut fabric.outbox);
         self.probers[path].sent = None;
         if let Some(handshake) = &mut self.handshake {
@@ -442,6 +449,6 @@ impl Client {
 
     /// The bridge behind one of our sockets, as the user named it.
     pub fn bridge_at(&self, socket: SocketId) -> Option<&Bridge> {
-        self.ways.iter().find(|way| way.socket() == Some(socket)).map(Way::bridge)
+        self.ways.iter().find(|way| way.has(socket)).map(Way::bridge)
     }
 }

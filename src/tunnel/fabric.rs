@@ -1,5 +1,5 @@
-//! The switch fabric: what both programs have between their local links and their path links. Peers, the tables that
-//! find them, and what is on its way out.
+//! The switch fabric: what both programs have between their local links and their path links.
+//! Peers, the tables that find them, and what is on its way out.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::peer::{Peer, PeerId};
 use super::role::Security;
 use super::stats::Counters;
-use super::wire::{ClientId, FlowId, Reject, SessionId};
+use super::wire::{ClientId, FlowId, SessionId};
 
 /// The socket that a program listens on: applications at mpclient, bridges at mpserver.
 pub const LISTENER: SocketId = SocketId(0);
@@ -96,14 +96,8 @@ impl Fabric {
         self.peers[peer.0].flows.insert(now, flow, local);
     }
 
-    /// Counts datagrams that were pushed out of a peer's queue.
-    pub fn pushed_out(&mut self, datagrams: usize) {
-        for _ in 0..datagrams {
-            self.counters.reject(Reject::QueueFull);
-        }
-    }
-
-    /// What time alone ends, at every peer: sessions, usable paths, flows. A socket that only a flow used is closed with it.
+    /// What time alone ends, at every peer: sessions, usable paths, flows. A socket that only a
+    /// flow used is closed with it.
     pub fn expire(&mut self, now: Instant) {
         for (_, peer) in &mut self.peers {
             for id in peer.expire_sessions(now) {

@@ -1,6 +1,7 @@
-//! Flows: one application's datagrams, both ways. A flow has an id within its client, and at each end a local link: at
-//! mpclient the application's address behind the listener, at mpserver a socket of its own towards the target, so
-//! that each application has its own address there. It starts with its first datagram and ends when idle.
+//! Flows: one application's datagrams, both ways. A flow has an id within its client, and at each
+//! end a local link: at mpclient the application's address behind the listener, at mpserver a
+//! socket of its own towards the target, so that each application has its own address there. It
+//! starts with its first datagram and ends when idle.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::link::Link;
 use super::wire::FlowId;
 
-/// A flow that carries nothing for this long ends. RFC 4787 (REQ-5) recommends five minutes or more for NATs.
+/// A flow that carries nothing for this long ends. RFC 4787 (REQ-5) recommends five minutes or more
+/// for NATs.
 pub const FLOW_IDLE: Duration = Duration::from_secs(300);
 /// Flows of one peer. Each is an open file at the server.
 pub const MAX_FLOWS: usize = 1024;
@@ -33,8 +35,8 @@ impl Flows {
         self.flows.len() >= MAX_FLOWS
     }
 
-    /// An id that no flow has. Ids are not taken again before all others were, so that a late packet of a flow that ended finds
-    /// nobody. There is one unless [`Self::is_full`].
+    /// An id that no flow has. Ids are not taken again before all others were, so that a late
+    /// packet of a flow that ended finds nobody. There is one unless [`Self::is_full`].
     pub fn free_id(&mut self) -> FlowId {
         loop {
             let id = FlowId(self.next);
@@ -50,7 +52,8 @@ impl Flows {
         self.flows.insert(id, Flow { local, used: now });
     }
 
-    /// Notes that a flow's local end has sent, over this link: answers leave from the address that it spoke to.
+    /// Notes that a flow's local end has sent, over this link: answers leave from the address that
+    /// it spoke to.
     #[inline]
     pub fn sent(&mut self, now: Instant, id: FlowId, local: Link) {
         if let Some(flow) = self.flows.get_mut(&id) {

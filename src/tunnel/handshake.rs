@@ -1,8 +1,10 @@
-//! The handshake: Noise `NN`, or `NNpsk0` with a pre-shared key, in two messages. Either way keys are fresh and forgotten with
-//! the session (forward secrecy); with the key, both ends prove that they hold it in their first message.
+//! The handshake: Noise `NN`, or `NNpsk0` with a pre-shared key, in two messages. Either way keys
+//! are fresh and forgotten with the session (forward secrecy); with the key, both ends prove that
+//! they hold it in their first message.
 //!
-//! The initiator sends the same init over all paths until a response comes; the responder answers every copy with the same
-//! response. Version, mode and both session ids are part of what is hashed, so nothing of them can be changed unnoticed.
+//! The initiator sends the same init over all paths until a response comes; the responder answers
+//! every copy with the same response. Version, mode and both session ids are part of what is
+//! hashed, so nothing of them can be changed unnoticed.
 
 use rand::{CryptoRng, Rng, SeedableRng, rngs::StdRng};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
@@ -84,7 +86,8 @@ impl Initiator {
 /// Answers an init as the session called `local_id` here.
 ///
 /// # Errors
-/// [`Reject::OtherVersion`], [`Reject::OtherMode`], [`Reject::OtherKey`]. None of them is told to the sender.
+/// [`Reject::OtherVersion`], [`Reject::OtherMode`], [`Reject::OtherKey`]. None of them is told to
+/// the sender.
 pub fn respond(
     security: &Security,
     init: &[u8; INIT_LEN],
@@ -141,7 +144,8 @@ fn builder<'a>(key: Option<&'a Key>, rng: &mut impl CryptoRng) -> Builder<'a> {
     }
 }
 
-/// Hands snow the generator that was passed in, where it would ask the system: a simulated run is a seed.
+/// Hands snow the generator that was passed in, where it would ask the system: a simulated run is a
+/// seed.
 struct Seeded(<StdRng as SeedableRng>::Seed);
 
 impl CryptoResolver for Seeded {

@@ -1,10 +1,11 @@
-//! The words the tunnel and the event loop speak with each other: sockets, links, packets to send, and
-//! what the loop is asked to do.
+//! The words the tunnel and the event loop speak with each other: sockets, links, packets to send,
+//! and what the loop is asked to do.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Names one of our sockets. The tunnel gives the number, the event loop owns the descriptor behind it.
+/// Names one of our sockets. The tunnel gives the number, the event loop owns the descriptor behind
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
 
@@ -15,8 +16,8 @@ pub struct Link {
     pub socket: SocketId,
     /// The other side's address.
     pub remote: SocketAddr,
-    /// Our address that was spoken to. A machine with several addresses answers from this one, or NATs
-    /// and firewalls on the way would not know the answer. `None` lets the system choose.
+    /// Our address that was spoken to. A machine with several addresses answers from this one, or
+    /// NATs and firewalls on the way would not know the answer. `None` lets the system choose.
     pub local: Option<IpAddr>,
 }
 
@@ -46,7 +47,8 @@ pub enum Event {
     Open(SocketId, Bind),
     /// Close the socket.
     Close(SocketId),
-    /// Look the endpoint's name up, without stopping the loop, and answer with `Tunnel::handle_resolved`.
+    /// Look the endpoint's name up, without stopping the loop, and answer with
+    /// `Tunnel::handle_resolved`.
     Resolve(NameId, Endpoint),
 }
 

@@ -1,14 +1,14 @@
-//! The tunnel: a packet switch between local links (applications, the target) and path links (bridges), without
-//! sockets, clock or hidden randomness. `now` and a generator are passed in; out come packets to send, sockets to open or close,
-//! names to look up, and the next deadline.
+//! The tunnel: a packet switch between local links (applications, the target) and path links
+//! (bridges), without sockets, clock or hidden randomness. `now` and a generator are passed in; out
+//! come packets to send, sockets to open or close, names to look up, and the next deadline.
 //!
 //! ```text
 //!  local link ──> flow ──> session: seal once ──> outbox ──> every usable path
 //!  path link ──> parse ──> session: window ─> open ─> window ──> flow ──> outbox ──> local link
 //! ```
 //!
-//! One turn of the event loop: `handle_timeout`, `handle_input` for what was received, then `poll_event` and `poll_transmit`
-//! until both have no more, then wait until `poll_timeout`.
+//! One turn of the event loop: `handle_timeout`, `handle_input` for what was received, then
+//! `poll_event` and `poll_transmit` until both have no more, then wait until `poll_timeout`.
 
 pub mod aead;
 mod bridge;
@@ -21,6 +21,7 @@ pub mod link;
 mod outbox;
 pub mod path;
 mod peer;
+mod report;
 pub mod role;
 mod server;
 pub mod session;
@@ -31,7 +32,6 @@ pub mod wire;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::{debug, warn};
 use rand::rngs::StdRng;
 
 use client::Client;
@@ -43,7 +43,7 @@ use peer::PeerId;
 use role::{Config, Role};
 use server::Server;
 use stats::Counters;
-use wire::{FlowId, Header, InitHeader, MAX_DATAGRAM_LEN, Packet, Reject, Type};
+use wire::{FlowId, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 
 /// One end of the tunnel.
 pub struct Tunnel {
@@ -58,7 +58,8 @@ enum Side {
 }
 
 impl Tunnel {
-    /// A tunnel that begins to work with the first `handle_timeout`. Everything random in it comes from `rng`.
+    /// A tunnel that begins to work with the first `handle_timeout`. Everything random in it comes
+    /// from `rng`.
     pub fn new(now: Instant, config: Config, rng: StdRng) -> Self {
         let mut fabric = Fabric::new(now, config.security, rng);
         let (side, listen) = match config.role {
@@ -78,7 +79,10 @@ impl Tunnel {
         let taken = if local { self.forward(now, link, octets) } else { self.receive(now, link, octets) };
         if let Err(reject) = taken {
             self.fabric.counters.reject(reject);
-            self.report(now, link, octets, reject);
+            // Copies are two packets of three, and nothing to report.
+            if reject != Reject::Copy {
+                self.report(now, link, octets, reject);
+            }
         }
     }
 
@@ -101,7 +105,10 @@ impl Tunnel {
         let peer = &mut fabric.peers[peer.0];
         peer.flows.sent(now, flow, link);
         let pushed_out = peer.send(now, flow, datagram, &mut fabric.outbox);
-        fabric.pushed_out(pushed_out);
+        if pushed_out > 0 {
+            (0..pushed_out).for_each(|_| fabric.counters.reject(Reject::QueueFull));
+            self.report(now, link, &[], Reject::QueueFull);
+        }
         Ok(())
     }
 
@@ -168,7 +175,8 @@ impl Tunnel {
         }
     }
 
-    /// Takes the answer to [`Event::Resolve`]: the name's addresses, best first, or why there are none.
+    /// Takes the answer to [`Event::Resolve`]: the name's addresses, best first, or why there are
+    /// none.
     pub fn handle_resolved(&mut self, now: Instant, name: NameId, answer: Result<Vec<SocketAddr>, String>) {
         match (name, &mut self.side) {
             (NameId::Bridge(path), Side::Client(client)) => {
@@ -218,87 +226,6 @@ impl Tunnel {
             Side::Client(_) => format!("application {}", link.remote),
             Side::Server(_) if link.socket == LISTENER => format!("client's address {}", link.remote),
             Side::Server(_) => format!("target {}", link.remote),
-        }
-    }
-
-    /// Says in the log what an operator can mend, at most once a minute for each reason.
-    #[cold]
-    fn report(&mut self, now: Instant, link: Link, octets: &[u8], reject: Reject) {
-        use Reject::*;
-        if !matches!(
-            reject,
-            TooLarge
-                | OtherVersion
-                | OtherMode
-                | OtherKey
-                | HandshakeLimit
-                | PeerLimit
-                | PathLimit
-                | FlowLimit
-                | NoTarget
-        ) || !self.fabric.counters.deserves_line(now, reject)
-        {
-            return;
-        }
-        let from = link.remote;
-        let times = self.fabric.counters.rejected(reject);
-        match reject {
-            TooLarge => warn!(
-                "a datagram of {} octets from {} was dropped: {MAX_DATAGRAM_LEN} is the most the tunnel carries ({times} so far)",
-                octets.len(),
-                self.describe(link),
-            ),
-            OtherKey => warn!(
-                "a handshake from {from} was made with another key, or changed on the way: MPTUNNEL_KEY or --key-file must give \
-                 both ends the same key ({times} so far)"
-            ),
-            OtherVersion | OtherMode => {
-                if let Ok(init) = octets.try_into() {
-                    let (_, theirs, _) = InitHeader::parse(init);
-                    warn!("{} ({times} so far)", self.disagreement(from, theirs));
-                }
-            }
-            _ => warn!("{from}: {}; more will be refused ({times} so far)", limit(reject)),
-        }
-    }
-
-    fn disagreement(&self, from: SocketAddr, theirs: InitHeader) -> String {
-        let ours = self.fabric.security.mode();
-        if theirs.version != wire::VERSION {
-            let (theirs, ours) = (theirs.version, wire::VERSION);
-            format!(
-                "mpclient at {from} speaks version {theirs} of the protocol, this end version {ours}: install the same release at both ends"
-            )
-        } else if theirs.mode.encrypt != ours.encrypt {
-            let state = |on| if on { "on" } else { "off" };
-            format!(
-                "mpclient at {from} has encryption {}, this end has it {}: set MPTUNNEL_ENCRYPT to the same value at both ends",
-                state(theirs.mode.encrypt),
-                state(ours.encrypt)
-            )
-        } else if ours.keyed {
-            format!(
-                "mpclient at {from} uses no key, this end does: give it the same key with MPTUNNEL_KEY or --key-file"
-            )
-        } else {
-            format!(
-                "mpclient at {from} uses a key, this end has none: give this end the same key with MPTUNNEL_KEY or --key-file"
-            )
-        }
-    }
-}
-
-/// What limit a refusal comes from.
-fn limit(reject: Reject) -> String {
-    match reject {
-        Reject::HandshakeLimit => format!("{} handshakes are half open, the limit", server::MAX_PENDING),
-        Reject::PeerLimit => format!("{} clients are connected, the limit", server::MAX_PEERS),
-        Reject::PathLimit => format!("a client may have {} paths", path::MAX_PATHS),
-        Reject::FlowLimit => format!("{} applications are active, the limit", flow::MAX_FLOWS),
-        Reject::NoTarget => "the target's name has no address yet".to_owned(),
-        other => {
-            debug!("{other:?}");
-            format!("{other:?}")
         }
     }
 }

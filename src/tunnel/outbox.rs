@@ -1,14 +1,17 @@
-//! Packets on their way out: octets back to back, parted into runs of equal length and the same destination, so
-//! that a run can leave in one call. A packet for a peer is here once, however many paths carry it.
+//! Packets on their way out: octets back to back, parted into runs of equal length and the same
+//! destination, so that a run can leave in one call. A packet for a peer is here once, however many
+//! paths carry it.
 
 use slab::Slab;
 
 use super::link::{Link, Transmit};
 use super::peer::{Peer, PeerId};
 
-/// Longest run, in octets: what one call of segmentation offload takes (the kernel counts the payload of one UDP datagram).
+/// Longest run, in octets: what one call of segmentation offload takes (the kernel counts the
+/// payload of one UDP datagram).
 const RUN_LEN: usize = 65_507;
-/// Longest run, in packets. Beyond some 45 of full size nothing is gained, and older kernels take 64 at the most.
+/// Longest run, in packets. Beyond some 45 of full size nothing is gained, and older kernels take
+/// 64 at the most.
 const RUN_PACKETS: usize = 45;
 
 /// Where a packet goes.
@@ -30,7 +33,8 @@ struct Run {
 }
 
 impl Run {
-    /// A run takes packets of one length; a shorter one ends it. Empty datagrams cannot be counted by length, so each is alone.
+    /// A run takes packets of one length; a shorter one ends it. Empty datagrams cannot be counted
+    /// by length, so each is alone.
     fn takes(&self, to: To, len: usize) -> bool {
         let whole = (self.end - self.start) == self.packets * self.segment_len;
         whole
@@ -67,8 +71,9 @@ impl Outbox {
         }
     }
 
-    /// The next run for one link. Each run goes to all its links before the next run goes to any: the other order costs the
-    /// same and reorders whenever one path loses. `None` empties the outbox.
+    /// The next run for one link. Each run goes to all its links before the next run goes to any:
+    /// the other order costs the same and reorders whenever one path loses. `None` empties the
+    /// outbox.
     pub fn poll<'a>(&'a mut self, peers: &'a Slab<Peer>) -> Option<Transmit<'a>> {
         while let Some(run) = self.runs.get(self.run) {
             let link = match run.to {

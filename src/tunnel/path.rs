@@ -1,11 +1,12 @@
 //! A path: where its packets go, and how it is doing.
 //!
-//! Only probes know about paths: copies of data are never opened, so data vouches for the fastest path alone. A
-//! client's path exists from its start; its link is its bridge's address, and it carries data as soon as a reply came
-//! over it. A server's path begins with an authentic probe; its link is the address that the probe came from,
-//! once that address has returned the token that was sent there. A probe from elsewhere with the same path
-//! number (a NAT that forgot, a bridge that restarted, an uplink that was redialled) makes the new address a candidate,
-//! which replaces the old one when it too has returned its token. Until then the old one is kept.
+//! Only probes know about paths: copies of data are never opened, so data vouches for the fastest
+//! path alone. A client's path exists from its start; its link is its bridge's address, and it
+//! carries data as soon as a reply came over it. A server's path begins with an authentic probe;
+//! its link is the address that the probe came from, once that address has returned the token that
+//! was sent there. A probe from elsewhere with the same path number (a NAT that forgot, a bridge
+//! that restarted, an uplink that was redialled) makes the new address a candidate, which replaces
+//! the old one when it too has returned its token. Until then the old one is kept.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,8 +16,9 @@ use super::wire::{Control, PathToken};
 
 /// Paths of one peer, and bridges of one client.
 pub const MAX_PATHS: usize = 32;
-/// A path that nothing authentic came over for this long carries no more data: long enough for one direction that is down for
-/// a while, since the other may still deliver; short enough not to flood a bridge that is gone.
+/// A path that nothing authentic came over for this long carries no more data: long enough for one
+/// direction that is down for a while, since the other may still deliver; short enough not to flood
+/// a bridge that is gone.
 pub const USABLE_FOR: Duration = Duration::from_secs(10);
 /// A probe unanswered for this long counts as lost.
 const PROBE_LIFETIME: Duration = Duration::from_secs(3);
@@ -28,7 +30,8 @@ const URGENT_PROBES: u32 = 10;
 pub struct Path {
     /// Where copies go.
     pub link: Option<Link>,
-    /// When something authentic last came from `link`: a reply at the client, a probe at the server.
+    /// When something authentic last came from `link`: a reply at the client, a probe at the
+    /// server.
     pub heard: Option<Instant>,
     /// An address that claims to be this path's, and what it has to return. Only at the server.
     candidate: Option<(Link, PathToken)>,
@@ -57,8 +60,8 @@ impl Path {
             && self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < USABLE_FOR)
     }
 
-    /// Gives the path another link. What was heard from another address says nothing about the new one; behind the same address
-    /// is the same bridge, which may still carry one way.
+    /// Gives the path another link. What was heard from another address says nothing about the new
+    /// one; behind the same address is the same bridge, which may still carry one way.
     pub fn relink(&mut self, link: Option<Link>) {
         if self.link.map(|link| link.remote) != link.map(|link| link.remote) {
             self.heard = None;
@@ -66,7 +69,8 @@ impl Path {
         self.link = link;
     }
 
-    /// Takes an authentic probe that came over `link`; `fresh` is the token for a candidate that is new.
+    /// Takes an authentic probe that came over `link`; `fresh` is the token for a candidate that is
+    /// new.
     pub fn probed(
         &mut self,
         now: Instant,
@@ -186,8 +190,8 @@ impl Prober {
         }
     }
 
-    /// Whether the server waits for its token. A path whose address changes with every packet is never proven; it is not
-    /// hurried for ever.
+    /// Whether the server waits for its token. A path whose address changes with every packet is
+    /// never proven; it is not hurried for ever.
     pub fn urgent(&self) -> bool {
         (1..=URGENT_PROBES).contains(&self.unproven)
     }

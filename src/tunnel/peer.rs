@@ -1,5 +1,5 @@
-//! A peer: the other tunnel process, as one end sees it. It owns sessions (the one in use, the one before it, the one that is
-//! being tried), paths and flows, and knows which paths carry a copy.
+//! A peer: the other tunnel process, as one end sees it. It owns sessions (the one in use, the one
+//! before it, the one that is being tried), paths and flows, and knows which paths carry a copy.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ use super::wire::{ClientId, FlowId, SessionId};
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// The session before the current one still opens what was sealed before the change.
 const PREVIOUS_LIFETIME: Duration = Duration::from_secs(30);
-/// Datagrams that wait for a session or a usable path: enough for the start of every application, too few to be felt.
+/// Datagrams that wait for a session or a usable path: enough for the start of every application,
+/// too few to be felt.
 const WAITING: usize = 256;
 /// And their octets.
 const WAITING_LEN: usize = 256 * 1024;
@@ -95,7 +96,8 @@ impl Peer {
         self.next.take().map(|session| session.local_id)
     }
 
-    /// The session that was tried works: it becomes the current one. Returns the id of a session that is forgotten by that.
+    /// The session that was tried works: it becomes the current one. Returns the id of a session
+    /// that is forgotten by that.
     pub fn confirm_next(&mut self, now: Instant) -> Option<SessionId> {
         let session = self.next.take()?;
         let forgotten = self.previous.take().map(|(session, _)| session.local_id);
@@ -139,8 +141,8 @@ impl Peer {
         }
     }
 
-    /// Sends a datagram over every usable path: one seal, as many copies as there are carriers. Without a session or a usable path
-    /// it waits; returns how many older ones it pushed out.
+    /// Sends a datagram over every usable path: one seal, as many copies as there are carriers.
+    /// Without a session or a usable path it waits; returns how many older ones it pushed out.
     #[inline]
     pub fn send(&mut self, now: Instant, flow: FlowId, datagram: &[u8], outbox: &mut Outbox) -> usize {
         match &mut self.current {

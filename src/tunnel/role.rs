@@ -21,7 +21,8 @@ pub enum Role {
     Client {
         /// Where applications send their datagrams.
         listen: SocketAddr,
-        /// The bridges, at most [`MAX_PATHS`](super::path::MAX_PATHS). A path has its bridge's index.
+        /// The bridges, at most [`MAX_PATHS`](super::path::MAX_PATHS). A path has its bridge's
+        /// index.
         bridges: Vec<Bridge>,
     },
     /// mpserver: one socket towards the bridges, a local socket towards the target for each flow.

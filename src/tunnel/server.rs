@@ -1,9 +1,10 @@
-//! What only mpserver does: answer handshakes and probes, and give each flow a socket towards the target.
+//! What only mpserver does: answer handshakes and probes, and give each flow a socket towards the
+//! target.
 //!
-//! An init is answered without making anybody a client: its session waits among the pending ones, bounded in number and time.
-//! The client proves by its first probe that it has the session's keys and got the response; then the session belongs to
-//! the peer whose client id the probe names, a new one or one that asked for new keys. A client that falls silent is
-//! forgotten with its flows.
+//! An init is answered without making anybody a client: its session waits among the pending ones,
+//! bounded in number and time. The client proves by its first probe that it has the session's keys
+//! and got the response; then the session belongs to the peer whose client id the probe names, a
+//! new one or one that asked for new keys. A client that falls silent is forgotten with its flows.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,7 +31,8 @@ pub const MAX_PEERS: usize = 4096;
 pub const MAX_PENDING: usize = 1024;
 /// How long they wait. Also how long a late copy of an init finds its answer.
 const PENDING_FOR: Duration = Duration::from_secs(5);
-/// A client that nothing authentic came from for this long is forgotten: as long as its flows would last.
+/// A client that nothing authentic came from for this long is forgotten: as long as its flows would
+/// last.
 const PEER_IDLE: Duration = super::flow::FLOW_IDLE;
 /// The target's name is looked up again this often; new flows go to the new address.
 const TARGET_REFRESH: Duration = Duration::from_secs(60);
@@ -51,6 +53,7 @@ struct Target {
     address: Option<SocketAddr>,
     /// When to look the name up; `None` for an address, and while an answer is awaited.
     look_up_at: Option<Instant>,
+    complained: bool,
 }
 
 impl Server {
@@ -60,7 +63,12 @@ impl Server {
             Host::Ip(ip) => Some(SocketAddr::new(ip, target.port)),
             Host::Name(_) => None,
         };
-        let target = Target { endpoint: target, address, look_up_at: address.is_none().then_some(now) };
+        let target = Target {
+            endpoint: target,
+            address,
+            look_up_at: address.is_none().then_some(now),
+            complained: false,
+        };
         let (pending, answered, clients) = Default::default();
         Self { target, pending, answered, clients, housekeeping: now }
     }
@@ -246,7 +254,8 @@ impl Server {
                 Some(address) => {
                     debug!("target {} cannot be looked up: {error}; keeping {address}", target.endpoint)
                 }
-                None if fabric.counters.deserves_line(now, Reject::NoTarget) => {
+                None if !target.complained => {
+                    target.complained = true;
                     warn!("target {} cannot be looked up: {error}; trying again", target.endpoint);
                 }
                 None => {}
@@ -265,8 +274,8 @@ impl Server {
     }
 }
 
-/// The address to use: the resolver's first, but 127.0.0.1 rather than ::1, since what listens on this machine often
-/// listens for IPv4 alone and seldom for IPv6 alone.
+/// The address to use: the resolver's first, but 127.0.0.1 rather than ::1, since what listens on
+/// this machine often listens for IPv4 alone and seldom for IPv6 alone.
 fn best(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let ours = addresses.iter().all(|address| address.ip().is_loopback());
     addresses.iter().find(|address| ours && address.is_ipv4()).or(addresses.first()).copied()

@@ -1,8 +1,8 @@
-//! A session: the keys of one handshake, the counters of what we send, and the windows of what we have received.
-//! It seals and opens; it knows no address.
+//! A session: the keys of one handshake, the counters of what we send, and the windows of what we
+//! have received. It seals and opens; it knows no address.
 //!
-//! Control packets are sealed in every mode. Data packets are sealed unless `MPTUNNEL_ENCRYPT=0` was set at both ends:
-//! then their seal is empty, all else is the same.
+//! Control packets are sealed in every mode. Data packets are sealed unless `MPTUNNEL_ENCRYPT=0`
+//! was set at both ends: then their seal is empty, all else is the same.
 
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use super::aead::{Aead, KEY_LEN, TAG_LEN};
 use super::window::Window;
 use super::wire::{self, CONTROL_LEN, Control, FlowId, HEADER_LEN, Header, Reject, SessionId, Type};
 
-/// Probes and replies a session must remember: 32 paths, each at its fastest of 20 a second, for 1.6 seconds.
+/// Probes and replies a session must remember: 32 paths, each at its fastest of 20 a second, for
+/// 1.6 seconds.
 const CONTROL_WINDOW_LEN: u64 = 1024;
 
 /// One handshake's keys, ready to seal and open.
@@ -75,8 +76,9 @@ impl Session {
         }
     }
 
-    /// Opens a data packet in place, once: the window is asked before any cryptography, so that a copy costs one bit test, and
-    /// moves only after it, so that a forgery can neither move it nor shadow the real packet.
+    /// Opens a data packet in place, once: the window is asked before any cryptography, so that a
+    /// copy costs one bit test, and moves only after it, so that a forgery can neither move it
+    /// nor shadow the real packet.
     ///
     /// # Errors
     /// [`Reject::Copy`], [`Reject::TooOld`], [`Reject::Forged`], [`Reject::Malformed`].

@@ -21,6 +21,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Datagrams in either direction.
+    pub fn datagrams(&self) -> u64 {
+        self.datagrams_sent + self.datagrams_received
+    }
+
     /// Counts a packet or a datagram that was not taken.
     #[inline]
     pub fn reject(&mut self, reject: Reject) {
@@ -32,13 +37,14 @@ impl Counters {
         self.rejects[reject as usize]
     }
 
-    /// Whether the reason deserves a line now; if so, none for the next minute.
-    pub fn deserves_line(&mut self, now: Instant, reject: Reject) -> bool {
-        let last = &mut self.logged[reject as usize];
-        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL);
-        if due {
-            *last = Some(now);
-        }
-        due
+    /// Whether the reason has not had its line within the last minute.
+    pub fn line_is_due(&self, now: Instant, reject: Reject) -> bool {
+        let last = self.logged[reject as usize];
+        last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL)
+    }
+
+    /// Notes that the reason has had its line.
+    pub fn line_was_written(&mut self, now: Instant, reject: Reject) {
+        self.logged[reject as usize] = Some(now);
     }
 }

@@ -1,17 +1,17 @@
 //! The replay window: which counters have been seen. It makes every copy but the first, and every
 //! replay, cost one bit test.
 //!
-//! A ring of 64-bit words as in RFC 6479: a counter has its own bit, and when the window moves on, whole
-//! words are cleared in front of it. One word more than the window is kept, so that the word being
-//! filled never holds bits that are still wanted.
+//! A ring of 64-bit words as in RFC 6479: a counter has its own bit, and when the window moves on,
+//! whole words are cleared in front of it. One word more than the window is kept, so that the word
+//! being filled never holds bits that are still wanted.
 //!
-//! `check` and `accept` are apart so that a packet is opened between them: a forged packet can neither
-//! shadow the real one nor move the window.
+//! `check` and `accept` are apart so that a packet is opened between them: a forged packet can
+//! neither shadow the real one nor move the window.
 
 use super::wire::Reject;
 
-/// How many counters back a packet may be. At 100,000 packets a second this is 1.3 s of difference between the
-/// fastest and the slowest path.
+/// How many counters back a packet may be. At 100,000 packets a second this is 1.3 s of difference
+/// between the fastest and the slowest path.
 pub const WINDOW_LEN: u64 = 131_072;
 
 const WORD_BITS: u64 = u64::BITS as u64;
@@ -37,7 +37,8 @@ impl<const LEN: u64> Window<LEN> {
     /// Whether this counter is news.
     ///
     /// # Errors
-    /// [`Reject::Copy`] where it was accepted before, [`Reject::TooOld`] where the window has moved past it.
+    /// [`Reject::Copy`] where it was accepted before, [`Reject::TooOld`] where the window has moved
+    /// past it.
     #[inline]
     pub fn check(&self, counter: u64) -> Result<(), Reject> {
         if counter >= self.next {

@@ -1,7 +1,7 @@
 //! Packet formats: the one file with offsets and lengths. All numbers are in network byte order.
 //!
-//! Everything after the handshake has one header, and names the receiver's session, so that addresses never
-//! matter for finding it:
+//! Everything after the handshake has one header, and names the receiver's session, so that
+//! addresses never matter for finding it:
 //! ```text
 //!  0        1                   5                                      13
 //! +--------+-------------------+--------------------------------------+----------------------------+
@@ -9,25 +9,25 @@
 //! |        |   (receiver's)    |                                      |                            |
 //! +--------+-------------------+--------------------------------------+----------------------------+
 //! ```
-//! The header is authenticated with what is sealed; the nonce is four octets of the type (a domain of its own for
-//! each) and the counter.
+//! The header is authenticated with what is sealed; the nonce is four octets of the type (a domain
+//! of its own for each) and the counter.
 //!
-//! *Data* (type 1) seals a flow id of 3 octets and the datagram, unchanged: 32 octets more than the datagram.
-//! Without encryption the seal is empty: 16 octets more.
+//! *Data* (type 1) seals a flow id of 3 octets and the datagram, unchanged: 32 octets more than the
+//! datagram. Without encryption the seal is empty: 16 octets more.
 //!
-//! *Probe* (2) and *reply* (3) are control packets: sealed in both modes, with a counter of their own, and of one length,
-//! so that an answer is never longer than its question:
+//! *Probe* (2) and *reply* (3) are control packets: sealed in both modes, with a counter of their
+//! own, and of one length, so that an answer is never longer than its question:
 //! ```text
-//!  0                8        9        10       12                16                20
-//! +----------------+--------+--------+--------+-----------------+-----------------+----------------+---------------+
-//! |   client id    |  path  | flags  | 0      |     number      |      count      |     token      | 0, 39 octets  |
-//! |    8 octets    |        |        |        |                 |                 |    8 octets    |               |
-//! +----------------+--------+--------+--------+-----------------+-----------------+----------------+---------------+
+//!  0                   8      9       10     12        16        20                 28           67
+//! +-------------------+------+-------+------+---------+---------+------------------+------------+
+//! |     client id     | path | flags |  0   | number  |  count  |      token       |     0      |
+//! +-------------------+------+-------+------+---------+---------+------------------+------------+
 //! ```
-//! A probe says who asks (a number that the client draws at its start, kept through all its sessions), on which path, the
-//! how manieth probe of that path it is, how many replies have come back, and the last token received there.
-//! A reply repeats client, path and number, says how many probes have arrived, and carries the token that proves
-//! the client's address once a probe brings it back; flag 1 says that this is done.
+//! A probe says who asks (a number that the client draws at its start, kept through all its
+//! sessions), on which path, its number among that path's probes, how many replies have come
+//! back, and the last token received there. A reply repeats client, path and number, says how many
+//! probes have arrived, and carries the token that proves the client's address once a probe brings
+//! it back; flag 1 says that this is done.
 //!
 //! *Init* (4) and *response* (5) carry the two messages of the Noise handshake:
 //! ```text
@@ -41,8 +41,9 @@
 //! |   5    |  session id (receiver's) |  Noise message 2: payload = session id, 0 …
 //! +--------+--------------------------+---------------------------------------+
 //! ```
-//! The id in a payload is the sender's own: the one that it wants to be called by. `mode` is a sum of 1 (datagrams are
-//! encrypted) and 2 (a pre-shared key is used). The handshake's prologue is [`PROLOGUE`] and the first four octets of init.
+//! The id in a payload is the sender's own: the one that it wants to be called by. `mode` is a sum
+//! of 1 (datagrams are encrypted) and 2 (a pre-shared key is used). The handshake's prologue is
+//! [`PROLOGUE`] and the first four octets of init.
 //!
 //! Octets named 0 are sent as 0 and ignored when received: room for what comes later.
 
@@ -120,7 +121,8 @@ pub enum Reject {
     PathLimit,
     /// More flows than the limit.
     FlowLimit,
-    /// A datagram on a flow's socket that does not come from the target, or for a flow that has ended.
+    /// A datagram on a flow's socket that does not come from the target, or for a flow that has
+    /// ended.
     UnknownFlow,
     /// A datagram that is larger than the tunnel carries.
     TooLarge,
@@ -148,7 +150,8 @@ impl FlowId {
     pub const LIMIT: u32 = 1 << (8 * FLOW_LEN);
 }
 
-/// Drawn by a client at its start: by it the server knows the client in a new session. As secret as the session.
+/// Drawn by a client at its start: by it the server knows the client in a new session. As secret as
+/// the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientId(pub u64);
 

@@ -1,0 +1,87 @@
+//! What an operator is told of packets that were not taken: what can be mended, in words that name
+//! the remedy, at most once a minute for each reason.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::warn;
+
+use super::link::Link;
+use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Reject};
+use super::{Tunnel, flow, path, server};
+
+impl Tunnel {
+    /// Says in the log why something was not taken, if an operator can do something about it.
+    #[cold]
+    pub(super) fn report(&mut self, now: Instant, link: Link, octets: &[u8], reject: Reject) {
+        if self.fabric.counters.line_is_due(now, reject)
+            && let Some(text) = self.explanation(link, octets, reject)
+        {
+            warn!("{text} ({} so far)", self.fabric.counters.rejected(reject));
+            self.fabric.counters.line_was_written(now, reject);
+        }
+    }
+
+    fn explanation(&self, link: Link, octets: &[u8], reject: Reject) -> Option<String> {
+        let from = link.remote;
+        Some(match reject {
+            Reject::TooLarge => format!(
+                "a datagram of {} octets from {} was dropped: {MAX_DATAGRAM_LEN} is the most that the tunnel \
+                 carries",
+                octets.len(),
+                self.describe(link),
+            ),
+            Reject::OtherKey => format!(
+                "a handshake from {from} was made with another key, or changed on the way: MPTUNNEL_KEY or \
+                 --key-file must give both ends the same key"
+            ),
+            Reject::OtherVersion | Reject::OtherMode => self.disagreement(from, octets)?,
+            Reject::HandshakeLimit => refused(from, "half-open handshakes", server::MAX_PENDING),
+            Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS),
+            Reject::PathLimit => refused(from, "paths of a client", path::MAX_PATHS),
+            Reject::FlowLimit => refused(from, "applications of a client", flow::MAX_FLOWS),
+            Reject::NoTarget => "datagrams are dropped: the target's name has no address yet".to_owned(),
+            Reject::QueueFull => {
+                "datagrams are dropped: no path is usable, and enough are waiting".to_owned()
+            }
+            // Everyday business of a network, or a stranger's rubbish.
+            Reject::Copy
+            | Reject::TooOld
+            | Reject::Malformed
+            | Reject::UnknownSession
+            | Reject::Forged
+            | Reject::Unconfirmed
+            | Reject::UnknownFlow => return None,
+        })
+    }
+
+    /// How an init's sender and this end differ.
+    fn disagreement(&self, from: SocketAddr, init: &[u8]) -> Option<String> {
+        let (_, theirs, _) = InitHeader::parse(init.try_into().ok()?);
+        let ours = self.fabric.security.mode();
+        let difference = if theirs.version != wire::VERSION {
+            format!(
+                "speaks version {} of the protocol, this end version {}: install the same release at both ends",
+                theirs.version,
+                wire::VERSION
+            )
+        } else if theirs.mode.encrypt != ours.encrypt {
+            let state = |on| if on { "on" } else { "off" };
+            format!(
+                "has encryption {}, this end has it {}: set MPTUNNEL_ENCRYPT to the same value at both ends",
+                state(theirs.mode.encrypt),
+                state(ours.encrypt)
+            )
+        } else if ours.keyed {
+            "uses no key, this end does: give it the same key with MPTUNNEL_KEY or --key-file".to_owned()
+        } else {
+            "uses a key, this end has none: give this end the same key with MPTUNNEL_KEY or --key-file"
+                .to_owned()
+        };
+        Some(format!("mpclient at {from} {difference}"))
+    }
+}
+
+fn refused(from: SocketAddr, what: &str, limit: usize) -> String {
+    format!("{from} is refused: there are {limit} {what}, the limit")
+}
