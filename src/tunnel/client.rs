@@ -9,6 +9,7 @@
 //! new one works, or until it is answered after all. New keys are asked for the same way, at the
 //! latest every [`REKEY_AFTER`].
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -41,11 +42,13 @@ const PROBE_SILENT: Duration = Duration::from_millis(500);
 const PROBE_IDLE: Duration = Duration::from_secs(1);
 /// Nothing flows when nothing has for this long.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
-/// The server seems lost when no path has answered for this long (and twice the best path's round
-/// trip) ...
+/// The server seems lost when no path has answered for this long (or twice the best path's round
+/// trip, if that is longer) ...
 const LOST_AFTER: Duration = Duration::from_millis(400);
 /// ... and this many probes: one lost packet is no lost server.
-const LOST_PROBES: u32 = 3;
+const LOST_PROBES: usize = 3;
+/// Unanswered probes remembered, over all paths: far more than [`LOST_PROBES`].
+const UNANSWERED: usize = 256;
 /// A path is called silent after this long and [`SILENT_PROBES`] without a reply.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
 const SILENT_PROBES: u32 = 5;
@@ -72,8 +75,10 @@ pub struct Client {
     probers: Vec<Prober>,
     handshake: Option<Handshake>,
     confirm_by: Option<Instant>,
-    /// Since when, and how many, probes of all paths were not answered.
-    unanswered: Option<(Instant, u32)>,
+    /// When probes left, on any path, that were sent after the newest probe that was answered. What
+    /// an older reply says of the server is no longer news: on a slow path, replies of a server that
+    /// was killed keep coming.
+    unanswered: VecDeque<Instant>,
     last_data: Instant,
     /// Since when, and why, a new session is wanted, over all inits that this takes.
     trying: Option<(Instant, Why)>,
@@ -114,7 +119,7 @@ impl Client {
             probers,
             handshake: None,
             confirm_by: None,
-            unanswered: None,
+            unanswered: VecDeque::new(),
             last_data: now,
             trying: None,
             complained: false,
@@ -184,7 +189,7 @@ impl Client {
         if let Some(handshake) = &self.handshake {
             next = next.min(handshake.next);
         }
-        if let Some((since, _)) = self.unanswered {
+        if let Some(&since) = self.unanswered.front() {
             // Both are moments at which something changes; past ones have had their effect.
             next = [self.late_at(since), since + self.patience()]
                 .into_iter()
@@ -285,18 +290,24 @@ impl Client {
 
     /// Whether no path answers, while one would have long since.
     fn lost(&self, now: Instant) -> bool {
-        self.unanswered.is_some_and(|(since, probes)| probes >= LOST_PROBES && now >= since + self.patience())
+        let since = self.unanswered.front().filter(|_| self.unanswered.len() >= LOST_PROBES);
+        since.is_some_and(|since| now >= *since + self.patience())
     }
 
     fn patience(&self) -> Duration {
-        let best = self.probers.iter().filter_map(|prober| prober.rtt.smoothed()).min();
-        LOST_AFTER + 2 * best.unwrap_or_default()
+        let best = self.answering().filter_map(|prober| prober.rtt.smoothed()).min();
+        LOST_AFTER.max(2 * best.unwrap_or_default())
     }
 
     /// When the oldest unanswered probe is late.
     fn late_at(&self, since: Instant) -> Instant {
-        let best = self.probers.iter().filter_map(|prober| prober.rtt.timeout()).min();
+        let best = self.answering().filter_map(|prober| prober.rtt.timeout()).min();
         since + best.unwrap_or(PROBE_INTERVAL) + PROBE_FAST / 2
+    }
+
+    /// The probers whose round trip says something about the next one.
+    fn answering(&self) -> impl Iterator<Item = &Prober> {
+        self.probers.iter().filter(|prober| prober.lost < SILENT_PROBES)
     }
 
     /// When the path's next probe is due, if there are a session and a link to send it.
@@ -309,7 +320,7 @@ impl Client {
             PROBE_FAST
         } else if self.handshake.as_ref().is_some_and(|handshake| handshake.why != Why::Rekey) {
             PROBE_IDLE // The handshake asks often enough.
-        } else if self.unanswered.is_some_and(|(since, _)| now >= self.late_at(since)) {
+        } else if self.unanswered.front().is_some_and(|since| now >= self.late_at(*since)) {
             PROBE_FAST
         } else if prober.lost >= SILENT_PROBES || !peer.paths[path].usable(now) {
             PROBE_SILENT
@@ -348,8 +359,9 @@ impl Client {
         // Paths that are probed in step would be disturbed in step.
         prober.spread = fabric.rng.random_range(0.8..1.2);
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
-        let (_, probes) = self.unanswered.get_or_insert((now, 0));
-        *probes += 1;
+        if self.unanswered.len() < UNANSWERED {
+            self.unanswered.push_back(now);
+        }
     }
 
     /// Takes a reply.
@@ -365,7 +377,7 @@ impl Client {
             peer.session(header.session).ok_or(Reject::UnknownSession)?.open_control(header, sealed)?;
         let path = usize::from(control.path);
         let prober = self.probers.get_mut(path).ok_or(Reject::Malformed)?;
-        prober.replied(now, &control);
+        let sent = prober.replied(now, &control);
         if !prober.up {
             prober.up = true;
             let rtt = prober.rtt.smoothed().unwrap_or_default().as_secs_f64() * 1e3;
@@ -374,10 +386,15 @@ impl Client {
         self.ways[path].answered(now);
         peer.paths[path].heard = Some(now);
         peer.heard = now;
-        self.unanswered = None;
+        if let Some(sent) = sent {
+            let older = self.unanswered.partition_point(|probe| *probe <= sent);
+            self.unanswered.drain(..older);
+        }
         if peer.next().is_some_and(|session| session.local_id == header.session) {
             self.confirm(now, fabric);
-        } else if self.handshake.as_ref().is_some_and(|handshake| handshake.why == Why::Lost) {
+        } else if !self.lost(now)
+            && self.handshake.as_ref().is_some_and(|handshake| handshake.why == Why::Lost)
+        {
             // The server was only out of reach.
             self.handshake = None;
             self.connected();

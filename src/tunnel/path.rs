@@ -178,16 +178,16 @@ impl Prober {
         number
     }
 
-    /// Takes a reply.
-    pub fn replied(&mut self, now: Instant, reply: &Control) {
+    /// Takes a reply. Returns when its probe left, if that is still known.
+    pub fn replied(&mut self, now: Instant, reply: &Control) -> Option<Instant> {
         self.replies_received = self.replies_received.wrapping_add(1);
         self.lost = 0;
         self.token = reply.token;
         self.unproven = if reply.validated { 0 } else { self.unproven.saturating_add(1) };
-        if let Some(at) = self.unanswered.iter().position(|(sent, _)| *sent == reply.number) {
-            let (_, sent) = self.unanswered.remove(at).expect("the position is in the queue");
-            self.rtt.sample(now.saturating_duration_since(sent));
-        }
+        let at = self.unanswered.iter().position(|(number, _)| *number == reply.number)?;
+        let (_, sent) = self.unanswered.remove(at)?;
+        self.rtt.sample(now.saturating_duration_since(sent));
+        Some(sent)
     }
 
     /// Whether the server waits for its token. A path whose address changes with every packet is
