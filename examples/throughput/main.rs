@@ -10,10 +10,11 @@
 //! processors. With socat installed, one `socat` bridge is measured in the same way.
 
 mod load;
+#[path = "../support/process.rs"]
 mod process;
 
 use std::net::SocketAddr;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
@@ -132,10 +133,10 @@ fn measure(args: &Args) -> Result<()> {
                 }
             }
         }
-        if !args.no_socat && process::has_socat() {
+        if !args.no_socat && has_socat() {
             let bench = Bench { name: format!("socat, {sender}"), args, sender, direct: &direct.fixed };
             let result = bench.run(|sink| {
-                let (entry, daemon) = process::socat(sink)?;
+                let (entry, daemon) = socat(sink)?;
                 Ok((entry, vec![daemon]))
             })?;
             if let (Some(ours), Some(socat)) = (one_path, result.highest) {
@@ -159,6 +160,21 @@ fn tunnel(sink: SocketAddr, paths: u8, encrypt: bool) -> Result<(SocketAddr, Vec
     let port = listen.port().to_string();
     let client = Daemon::this(&["client", &entry.to_string(), &port, &paths.to_string(), &encrypt], &key)?;
     Ok((entry, vec![client, server]))
+}
+
+/// Whether socat can be started.
+fn has_socat() -> bool {
+    Command::new("socat").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// One socat as a bridge to `to`. Returns where it listens.
+fn socat(to: SocketAddr) -> Result<(SocketAddr, Daemon)> {
+    let listen = free_port()?;
+    let child = Command::new("socat")
+        .arg(format!("udp-listen:{},bind={}", listen.port(), listen.ip()))
+        .arg(format!("udp:{to}"))
+        .spawn()?;
+    Ok((listen, Daemon(child)))
 }
 
 struct Bench<'a> {
@@ -189,6 +205,9 @@ impl Bench<'_> {
             fixed.push(outcome);
         }
         let highest = if self.args.no_search { None } else { self.search(&load, entry, &daemons)? };
+        for (daemon, name) in daemons.iter().zip(["mpclient", "mpserver"]).filter(|_| daemons.len() == 2) {
+            println!("  memory of {name}: {} KiB", daemon.memory()?);
+        }
         Ok(Measured { fixed, highest })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Result;
 
 /// A process that ends with this value.
-pub struct Daemon(Child);
+pub struct Daemon(pub Child);
 
 impl Daemon {
     /// This program once more, as a daemon; ready when this returns.
@@ -32,6 +32,13 @@ impl Daemon {
         }
         Ok(Duration::from_nanos(sum))
     }
+
+    /// Memory that the process has in use, in KiB (/proc/PID/status).
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
 }
 
 impl Drop for Daemon {
@@ -40,21 +47,6 @@ impl Drop for Daemon {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Whether socat can be started.
-pub fn has_socat() -> bool {
-    Command::new("socat").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-/// One socat as a bridge to `to`. Returns where it listens.
-pub fn socat(to: SocketAddr) -> Result<(SocketAddr, Daemon)> {
-    let listen = free_port()?;
-    let child = Command::new("socat")
-        .arg(format!("udp-listen:{},bind={}", listen.port(), listen.ip()))
-        .arg(format!("udp:{to}"))
-        .spawn()?;
-    Ok((listen, Daemon(child)))
 }
 
 /// A port of the loopback that was free a moment ago.
