@@ -98,23 +98,23 @@ impl Pair {
             pair.client.handle_timeout(pair.now);
             pair.server.handle_timeout(pair.now);
             for _ in 0..4 {
-                for (link, mut octets) in pair.from_client() {
+                for (link, mut octets) in pair.client_packets() {
                     pair.server.handle_input(pair.now, link, &mut octets);
                 }
-                for (link, mut octets) in pair.from_server() {
+                for (link, mut octets) in pair.server_packets() {
                     pair.client.handle_input(pair.now, link, &mut octets);
                 }
             }
         }
         pair.send(b"opens the flow");
-        let packets = pair.from_client();
+        let packets = pair.client_packets();
         assert_eq!(packets.len(), usize::from(PATHS), "every path carries a copy");
         pair.deliver(packets);
         pair
     }
 
     /// What the client has for the server. A path's source port is its socket's number.
-    fn from_client(&mut self) -> Vec<Packet> {
+    fn client_packets(&mut self) -> Vec<Packet> {
         while self.client.poll_event().is_some() {}
         let mut packets = Vec::new();
         while let Some(transmit) = self.client.poll_transmit() {
@@ -127,8 +127,10 @@ impl Pair {
     }
 
     /// What the server has for the client's paths.
-    fn from_server(&mut self) -> Vec<Packet> {
-        while self.server.poll_event().is_some_and(|event| !matches!(event, Event::Open(_, Bind::Listen(_)))) {}
+    fn server_packets(&mut self) -> Vec<Packet> {
+        while self.server.poll_event().is_some_and(|event| !matches!(event, Event::Open(_, Bind::Listen(_))))
+        {
+        }
         let mut packets = Vec::new();
         while let Some(transmit) = self.server.poll_transmit() {
             let socket = SocketId(transmit.link.remote.port().into());
@@ -165,26 +167,30 @@ fn whole_way(c: &mut Criterion) {
         for len in LENGTHS {
             group.throughput(Throughput::Bytes(len as u64));
             let mut pair = Pair::new(encrypt);
-            group.bench_with_input(BenchmarkId::new("one datagram in, three packets out", len), &len, |b, &len| {
-                let mut datagram = vec![7; len];
-                let application = SocketAddr::from(([127, 0, 0, 1], 50_000));
-                let link = Link { socket: LISTENER, remote: application, local: None };
-                b.iter(|| {
-                    pair.client.handle_input(pair.now, link, &mut datagram);
-                    let mut sent = 0;
-                    while let Some(transmit) = pair.client.poll_transmit() {
-                        sent += transmit.contents.len();
-                    }
-                    sent
-                });
-            });
+            group.bench_with_input(
+                BenchmarkId::new("one datagram in, three packets out", len),
+                &len,
+                |b, &len| {
+                    let mut datagram = vec![7; len];
+                    let application = SocketAddr::from(([127, 0, 0, 1], 50_000));
+                    let link = Link { socket: LISTENER, remote: application, local: None };
+                    b.iter(|| {
+                        pair.client.handle_input(pair.now, link, &mut datagram);
+                        let mut sent = 0;
+                        while let Some(transmit) = pair.client.poll_transmit() {
+                            sent += transmit.contents.len();
+                        }
+                        sent
+                    });
+                },
+            );
             let mut pair = Pair::new(encrypt);
             group.bench_function(BenchmarkId::new("three copies in, one datagram out", len), |b| {
                 b.iter_custom(|iterations| {
                     let mut spent = Duration::ZERO;
                     for _ in 0..iterations {
                         pair.send(&vec![7; len]);
-                        let packets = pair.from_client();
+                        let packets = pair.client_packets();
                         let begin = Instant::now();
                         let delivered = pair.deliver(packets);
                         spent += begin.elapsed();

@@ -1,7 +1,16 @@
 //! The tests that use the tunnel and its programs from outside.
 
 mod cli;
+mod daemons;
 #[path = "support/lossy_bridge.rs"]
 mod lossy_bridge;
 #[path = "support/lossy_bridge_tests.rs"]
 mod lossy_bridge_tests;
+#[path = "support/process.rs"]
+mod process;
+mod sim;
+#[path = "support/stream.rs"]
+mod stream;
+mod tunnel;
+#[path = "support/wait.rs"]
+mod wait;

@@ -198,10 +198,7 @@ impl Load {
             }
             let mut slots: Vec<_> = buffer.chunks_mut(65_536).map(IoSliceMut::new).collect();
             let mut meta = [RecvMeta::default(); BATCH_SIZE];
-            let count = match self.state.recv((&self.sink).into(), &mut slots, &mut meta) {
-                Ok(count) => count,
-                Err(error) => return Err(error),
-            };
+            let count = self.state.recv((&self.sink).into(), &mut slots, &mut meta)?;
             let now = self.start.elapsed().as_nanos() as u64;
             for (meta, slot) in meta.iter().zip(&slots).take(count) {
                 for datagram in slot[..meta.len].chunks(meta.stride.max(1)) {

@@ -14,6 +14,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::gather::{self, Gather};
 use super::resolver::Resolver;
 use super::sockets::Sockets;
 use crate::tunnel::link::{Bind, Event, Link, SocketId};
@@ -140,11 +141,15 @@ impl EventLoop {
     pub fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut now = clock();
+        let mut gather = Gather::new(now);
         while !self.stopper.stopped.load(Ordering::Acquire) {
             let wait = match self.ready.is_empty() {
                 true => self.tunnel.poll_timeout().saturating_duration_since(now),
                 false => Duration::ZERO,
             };
+            if gather.pays(now, self.tunnel.counters().datagrams()) {
+                std::thread::sleep(gather::WAIT);
+            }
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}

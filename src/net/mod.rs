@@ -2,6 +2,7 @@
 //! nothing of roles; it does what the [tunnel](crate::tunnel) asks.
 
 mod event_loop;
+mod gather;
 mod resolver;
 mod sockets;
 

@@ -74,9 +74,9 @@ impl Way {
         self.retry_at = now + RETRY_LONGEST;
     }
 
-    /// The bridge has fallen silent: try something soon.
-    pub fn silent(&mut self, now: Instant) {
-        self.retry_at = self.retry_at.min(now);
+    /// The bridge has fallen silent: something is tried at `when`, if it has not answered by then.
+    pub fn retry_by(&mut self, when: Instant) {
+        self.retry_at = self.retry_at.min(when);
     }
 
     /// Tries what is due. Returns whether the link is another one now.

@@ -21,7 +21,7 @@ use super::fabric::Fabric;
 use super::handshake::Initiator;
 use super::link::{Link, SocketId};
 use super::outbox::To;
-use super::path::{Path, Prober};
+use super::path::{Path, Prober, USABLE_FOR};
 use super::peer::PeerId;
 use super::role::Bridge;
 use super::session::Session;
@@ -346,8 +346,12 @@ impl Client {
                 self.ways[path].bridge().endpoint,
                 prober.lost
             );
-            self.ways[path].silent(now);
+            // A new socket cuts off what still comes to the old one, so while this may be all there is,
+            // it is kept as long as the server sends to it.
+            let alone = self.probers.iter().all(|prober| !prober.up);
+            self.ways[path].retry_by(if alone { now + USABLE_FOR } else { now });
         }
+        let prober = &mut self.probers[path];
         let control = Control {
             client: self.id,
             path: path as u8,

@@ -1,13 +1,11 @@
 //! The command line of both programs: what a user typed wrong, and what is said about it.
 
-mod process;
-
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use process::{Finished, MPCLIENT, MPSERVER, PATIENCE, Running, run, run_with};
+use crate::process::{Finished, MPCLIENT, MPSERVER, PATIENCE, Running, run, run_with};
 
 /// A key as `mpserver genkey` prints it, and one that is none because its end is missing.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

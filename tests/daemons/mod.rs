@@ -1,0 +1,23 @@
+//! Both programs as real processes over the loopback interface, in real time, without any rights. What needs
+//! many runs is for the simulator and its virtual clock; this shows that the programs keep the promises too.
+//!
+//! ```text
+//!                              .--- bridge ---.
+//!  application --- mpclient ---+--- bridge ---+--- mpserver --- target
+//!  (this process)  (a process)  '-- bridge --'   (a process)    (this process)
+//! ```
+//!
+//! The tests run side by side and may be starved by one another: each measures and prints its figure, and
+//! promises are asserted as they stand.
+
+#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
+
+mod apart;
+mod bridges;
+mod crash;
+mod forged;
+mod load;
+mod loss;
+mod mismatch;
+mod returning;
+mod setup;

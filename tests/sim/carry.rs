@@ -1,0 +1,129 @@
+//! What tunnels ask for, done: sockets, names, and packets taken through the bridges, past attackers, to the other end.
+
+use std::net::SocketAddr;
+
+use mptunnel::tunnel::LISTENER;
+use mptunnel::tunnel::link::{Host as Name, Link};
+
+use super::attacker::{Attack, Seen};
+use super::host::{HostId, SERVER};
+use super::traffic::{App, Way};
+use super::{FIRST_APPLICATION_PORT, Happening, Sim, setup};
+
+impl Sim {
+    /// Does what the tunnels ask for.
+    pub(super) fn flush(&mut self) {
+        for host in 0..self.hosts.len() {
+            let wishes = self.hosts[host].poll();
+            for (socket, address) in wishes.opened {
+                if host == SERVER || socket != LISTENER {
+                    self.sockets.insert(address, (host, socket));
+                }
+            }
+            for address in wishes.closed {
+                self.sockets.remove(&address);
+                if host == SERVER {
+                    self.closed.push((self.now, address));
+                }
+            }
+            for (name, endpoint) in wishes.names {
+                let Name::Name(host_name) = &endpoint.host else { panic!("{endpoint} needs no look-up") };
+                let answer = setup::answer(&self.names, host_name, self.now);
+                let start = self.hosts[host].starts;
+                self.at(self.now + self.name_delay, Happening::Answer(host, start, name, answer));
+            }
+            for (link, octets) in wishes.packets {
+                self.leave(host, link, octets);
+            }
+        }
+    }
+
+    fn leave(&mut self, host: HostId, link: Link, octets: Vec<u8>) {
+        // A socket may have been closed while a packet for it waited.
+        let Some(&from) = self.hosts[host].sockets.get(&link.socket) else { return };
+        match (host, link.socket) {
+            (SERVER, LISTENER) => self.leave_down(link.remote, octets),
+            (SERVER, _) => self.at_target(from, &octets),
+            (_, LISTENER) => {
+                let app = App { client: host - 1, number: link.remote.port() - FIRST_APPLICATION_PORT };
+                self.ledger.receive(self.now, Some(app), &octets);
+            }
+            _ => self.leave_up(from, link.remote, octets),
+        }
+    }
+
+    fn leave_up(&mut self, client: SocketAddr, remote: SocketAddr, octets: Vec<u8>) {
+        let Some(number) = self.bridges.iter().position(|bridge| bridge.address == remote) else { return };
+        let outer = self.bridges[number].outer(client);
+        self.travel(number, Way::Up, outer, self.server, None, octets);
+    }
+
+    fn leave_down(&mut self, outer: SocketAddr, octets: Vec<u8>) {
+        self.account.sent(outer, &octets);
+        match self.bridges.iter().position(|bridge| bridge.address.ip() == outer.ip()) {
+            Some(number) => {
+                let Some(client) = self.bridges[number].inner(outer) else { return };
+                let from = self.bridges[number].address;
+                self.travel(number, Way::Down, from, client, Some(outer), octets);
+            }
+            None => {
+                if let Some(attacker) = &mut self.attacker {
+                    attacker.gets(self.now, outer, &octets);
+                }
+            }
+        }
+    }
+
+    fn travel(
+        &mut self,
+        number: usize,
+        way: Way,
+        from: SocketAddr,
+        to: SocketAddr,
+        outer: Option<SocketAddr>,
+        octets: Vec<u8>,
+    ) {
+        let mut swallowed = false;
+        if let Some(mut attacker) = self.attacker.take() {
+            let delay = self.bridges[number].line(way).faults.delay;
+            let seen = Seen { now: self.now, way, bridge: number, from, to, delay, octets: &octets };
+            for attack in attacker.sees(&seen) {
+                match attack {
+                    Attack::Send { after, from, to, octets } => {
+                        self.inject(self.now + after, from, to, octets)
+                    }
+                    Attack::Swallow => swallowed = true,
+                    Attack::Forward { after, octets } => {
+                        let sent = self.now;
+                        self.at(self.now + after, Happening::Arrival { from, to, sent, outer, octets });
+                    }
+                }
+            }
+            self.attacker = Some(attacker);
+        }
+        if swallowed {
+            return;
+        }
+        let line = self.bridges[number].line(way);
+        let arrivals = line.pass(self.now);
+        line.carried += u64::from(octets.first() == Some(&1) && !arrivals.is_empty());
+        for at in arrivals {
+            let octets = octets.clone();
+            self.at(at, Happening::Arrival { from, to, sent: self.now, outer, octets });
+        }
+    }
+
+    fn at_target(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let app = self.ledger.receive(self.now, None, datagram);
+        let owner = *self.owners.entry(from).or_insert(app);
+        assert_eq!(owner, app, "two applications have the address {from} at the target");
+        let flows = self.flows.entry(app).or_default();
+        if flows.last() != Some(&from) {
+            assert!(!flows.contains(&from), "{app:?} went back to the address {from}");
+            flows.push(from);
+        }
+        if self.echo {
+            self.send(app, Way::Down, datagram.len());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A client that has the keys and breaks the rules. It follows the pictures in `wire.rs` by itself, so that it is also a second
+//! opinion about the formats.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mptunnel::tunnel::link::Link;
+use mptunnel::tunnel::session::{Session, SessionKeys};
+use mptunnel::tunnel::wire::{self, ClientId, Control, FlowId, Packet, PathToken, SessionId, Type};
+use mptunnel::tunnel::{LISTENER, Tunnel};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::types::{Cipher, Dh, Hash, Random};
+use snow::{Builder, HandshakeState};
+
+/// See the module. It speaks without a key, encrypted.
+pub struct Rogue {
+    number: u64,
+    handshake: HandshakeState,
+    session: Option<Session>,
+}
+
+impl Rogue {
+    /// The rogue with this number.
+    pub fn new(number: u64) -> Self {
+        let name = "Noise_NN_25519_ChaChaPoly_BLAKE2s".parse().expect("a pattern");
+        let handshake = Builder::with_resolver(name, Box::new(Seeded(number)))
+            .prologue(b"mptunnel\x04\x01\x01\x00")
+            .and_then(Builder::build_initiator)
+            .expect("an initiator");
+        Self { number, handshake, session: None }
+    }
+
+    /// Its link to the server.
+    pub fn link(&self) -> Link {
+        let [.., a, b, c, d] = self.number.to_be_bytes();
+        Link { socket: LISTENER, remote: SocketAddr::from(([10, b, c, d], 4000 + u16::from(a))), local: None }
+    }
+
+    /// Its init.
+    pub fn init(&mut self) -> Vec<u8> {
+        let mut payload = [0; 128 - 4 - 32];
+        payload[..4].copy_from_slice(&(self.number as u32).to_be_bytes());
+        let mut message = [0; 256];
+        let len = self.handshake.write_message(&payload, &mut message).expect("message 1");
+        [&[4, 1, 1, 0], &message[..len]].concat()
+    }
+
+    /// Takes the response.
+    pub fn connect(&mut self, now: Instant, response: &[u8]) {
+        let mut payload = [0; 128];
+        self.handshake.read_message(&response[5..], &mut payload).expect("message 2");
+        let [a, b, c, d, ..] = payload;
+        let (seal, open) = self.handshake.dangerously_get_raw_split();
+        let (local_id, remote_id) =
+            (SessionId(self.number as u32), SessionId(u32::from_be_bytes([a, b, c, d])));
+        self.session = Some(Session::new(now, &SessionKeys { local_id, remote_id, seal, open }, true));
+    }
+
+    /// A probe for a path, which returns a token.
+    pub fn probe(&mut self, path: u8, number: u32, token: PathToken) -> Vec<u8> {
+        let client = ClientId(self.number);
+        let control = Control { client, path, validated: false, number, count: 0, token };
+        let mut packet = Vec::new();
+        self.session().seal_control(Type::Probe, control, &mut packet);
+        packet
+    }
+
+    /// A data packet.
+    pub fn data(&mut self, flow: u32, datagram: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        self.session().seal_data(FlowId(flow), datagram, &mut packet);
+        packet
+    }
+
+    /// Reads a reply.
+    pub fn reply(&mut self, packet: &mut [u8]) -> Control {
+        let Ok(Packet::Sealed(header, sealed)) = wire::parse(packet) else { panic!("not a reply") };
+        self.session().open_control(header, sealed).expect("a reply for us")
+    }
+
+    fn session(&mut self) -> &mut Session {
+        self.session.as_mut().expect("it is connected")
+    }
+}
+
+/// Hands a packet to a tunnel, and returns what it sends.
+pub fn exchange(tunnel: &mut Tunnel, now: Instant, link: Link, mut packet: Vec<u8>) -> Vec<(Link, Vec<u8>)> {
+    tunnel.handle_timeout(now);
+    tunnel.handle_input(now, link, &mut packet);
+    let mut sent = Vec::new();
+    while let Some(run) = tunnel.poll_transmit() {
+        sent.extend(run.packets().map(|packet| (run.link, packet.to_vec())));
+    }
+    sent
+}
+
+struct Seeded(u64);
+
+impl CryptoResolver for Seeded {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        struct Seed(StdRng);
+        impl Random for Seed {
+            fn try_fill_bytes(&mut self, octets: &mut [u8]) -> Result<(), snow::Error> {
+                self.0.fill_bytes(octets);
+                Ok(())
+            }
+        }
+        Some(Box::new(Seed(StdRng::seed_from_u64(self.0))))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        DefaultResolver.resolve_dh(choice)
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        DefaultResolver.resolve_cipher(choice)
+    }
+}

@@ -1,0 +1,255 @@
+//! A steady stream of numbered, checksummed datagrams from an application to the target and back, and
+//! the books that are kept about it: what was lost, doubled or altered.
+
+#![allow(dead_code, reason = "every test that includes this file uses a part of it")]
+
+use std::fmt;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::wait::poll_until;
+
+/// Octets of the number in front and of the checksum at the end of a datagram.
+const NUMBER_LEN: usize = 8;
+const CHECKSUM_LEN: usize = 8;
+
+/// How long a datagram may be on its way before it counts as lost, once the stream has ended.
+const STRAGGLERS: Duration = Duration::from_secs(2);
+
+/// How long a receiving thread listens before it looks whether it should end.
+pub(crate) const LISTENING_TURN: Duration = Duration::from_millis(20);
+
+/// Makes datagram `number`: the number, octets that depend on it, a checksum of both.
+pub(crate) fn datagram(number: u64, len: usize) -> Vec<u8> {
+    let mut octets = number.to_be_bytes().to_vec();
+    let mut filler = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    octets.resize_with(len - CHECKSUM_LEN, || {
+        // xorshift64: any octets will do that a shifted or mixed-up datagram would not have in place.
+        filler ^= filler << 13;
+        filler ^= filler >> 7;
+        filler ^= filler << 17;
+        filler.to_le_bytes()[0]
+    });
+    octets.extend(checksum(&octets).to_be_bytes());
+    octets
+}
+
+/// The number of a datagram that is just as it was made, `None` if anything in it has changed.
+fn number_of(octets: &[u8]) -> Option<u64> {
+    let (contents, sum) = octets.split_last_chunk::<CHECKSUM_LEN>()?;
+    let number = contents.first_chunk::<NUMBER_LEN>()?;
+    (checksum(contents) == u64::from_be_bytes(*sum)).then(|| u64::from_be_bytes(*number))
+}
+
+/// FNV-1a, 64 bits.
+fn checksum(octets: &[u8]) -> u64 {
+    octets.iter().fold(0xcbf2_9ce4_8422_2325, |sum, octet| {
+        (sum ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// What one end has received of a stream.
+#[derive(Default)]
+struct Received {
+    /// How often each datagram arrived, by number.
+    times: Vec<u32>,
+    altered: u64,
+}
+
+impl Received {
+    fn enter(&mut self, octets: &[u8]) {
+        let known = number_of(octets).and_then(|number| usize::try_from(number).ok());
+        // No stream here comes near a million: a larger number is an altered one, checksum or not.
+        let Some(number) = known.filter(|number| *number < 1_000_000) else {
+            self.altered += 1;
+            return;
+        };
+        if self.times.len() <= number {
+            self.times.resize(number + 1, 0);
+        }
+        self.times[number] += 1;
+    }
+
+    fn has(&self, number: u64) -> bool {
+        usize::try_from(number).is_ok_and(|number| self.times.get(number).is_some_and(|times| *times > 0))
+    }
+
+    fn direction(&self, sent: u64) -> Direction {
+        Direction {
+            sent,
+            missing: (0..sent).filter(|number| !self.has(*number)).collect(),
+            doubled: self.times.iter().map(|times| u64::from(times.saturating_sub(1))).sum(),
+            altered: self.altered,
+        }
+    }
+}
+
+/// The books about one direction of a finished stream.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Direction {
+    pub(crate) sent: u64,
+    /// The numbers of the datagrams that never arrived.
+    pub(crate) missing: Vec<u64>,
+    pub(crate) doubled: u64,
+    pub(crate) altered: u64,
+}
+
+impl fmt::Debug for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, missing, doubled, altered } = self;
+        write!(f, "{sent} sent, {} lost, {doubled} doubled, {altered} altered", missing.len())?;
+        match (missing.first(), missing.last()) {
+            (Some(first), Some(last)) => write!(f, " (lost ones between numbers {first} and {last})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A target that sends every datagram back, and keeps books about those of a stream.
+pub(crate) struct Echo {
+    received: Arc<Mutex<Received>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Echo {
+    /// Starts the target on a socket.
+    pub(crate) fn start(socket: UdpSocket) -> Self {
+        let received = Arc::new(Mutex::new(Received::default()));
+        let ended = Arc::new(AtomicBool::new(false));
+        let (books, end) = (Arc::clone(&received), Arc::clone(&ended));
+        let thread = listening_thread(socket, end, move |socket, octets, source| {
+            lock(&books).enter(octets);
+            // An echo that cannot leave is lost, and shows in the books of the way back.
+            let _ = socket.send_to(octets, source);
+        });
+        Self { received, ended, thread: Some(thread) }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        end(&self.ended, &mut self.thread);
+    }
+}
+
+/// A running stream.
+pub(crate) struct Stream {
+    echo: Echo,
+    sent: Arc<AtomicU64>,
+    received: Arc<Mutex<Received>>,
+    sending_ended: Arc<AtomicBool>,
+    receiving_ended: Arc<AtomicBool>,
+    sender: Option<JoinHandle<()>>,
+    receiver: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    /// Starts to send so many datagrams of `len` octets a second from a connected socket to an echo.
+    pub(crate) fn start(socket: UdpSocket, echo: Echo, per_second: u32, len: usize) -> Self {
+        let sending = socket.try_clone().expect("a second descriptor");
+        let (sent, sending_ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, end) = (Arc::clone(&sent), Arc::clone(&sending_ended));
+        let sender = thread::spawn(move || {
+            let start = Instant::now();
+            for number in 0_u64.. {
+                let due = start + Duration::from_secs(number) / per_second;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if end.load(Ordering::Relaxed) {
+                    return;
+                }
+                // A refused or full socket is a lost datagram, and shows in the books.
+                let _ = sending.send(&datagram(number, len));
+                count.store(number + 1, Ordering::Release);
+            }
+        });
+        let received = Arc::new(Mutex::new(Received::default()));
+        let receiving_ended = Arc::new(AtomicBool::new(false));
+        let books = Arc::clone(&received);
+        let receiver = listening_thread(socket, Arc::clone(&receiving_ended), move |_, octets, _| {
+            lock(&books).enter(octets);
+        });
+        let (sender, receiver) = (Some(sender), Some(receiver));
+        Self { echo, sent, received, sending_ended, receiving_ended, sender, receiver }
+    }
+
+    /// How many datagrams have been sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// How long it takes from now until a datagram that is still to be sent has come back.
+    pub(crate) fn wait_until_it_flows(&self, limit: Duration) -> Duration {
+        let (start, next) = (Instant::now(), self.sent());
+        let flows = poll_until(limit, || (next..self.sent()).any(|number| lock(&self.received).has(number)));
+        assert!(flows, "no datagram came back within {limit:?}");
+        start.elapsed()
+    }
+
+    /// Ends the stream: the books about the way there and the way back.
+    pub(crate) fn finish(mut self) -> (Direction, Direction) {
+        end(&self.sending_ended, &mut self.sender);
+        let sent = self.sent();
+        let complete = |received: &Mutex<Received>| (0..sent).rev().all(|number| lock(received).has(number));
+        poll_until(STRAGGLERS, || complete(&self.received));
+        // Copies that come after the first ones would come now.
+        thread::sleep(LISTENING_TURN * 5);
+        end(&self.receiving_ended, &mut self.receiver);
+        let there = lock(&self.echo.received).direction(sent);
+        let mut back = lock(&self.received).direction(sent);
+        // What never reached the target could not come back: it is booked on the way there.
+        back.missing.retain(|number| !there.missing.contains(number));
+        (there, back)
+    }
+
+    /// Ends the stream, of which nothing may have been lost, doubled or altered.
+    pub(crate) fn finish_complete(self) {
+        let (there, back) = self.finish();
+        assert!(there.sent > 0, "a stream that never ran proves nothing");
+        for direction in [&there, &back] {
+            let flawless = direction.missing.is_empty() && direction.doubled == 0 && direction.altered == 0;
+            assert!(flawless, "there: {there:?}; back: {back:?}");
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        end(&self.sending_ended, &mut self.sender);
+        end(&self.receiving_ended, &mut self.receiver);
+    }
+}
+
+/// Starts a thread that hands every datagram of a socket to `take`, until it is told to end.
+pub(crate) fn listening_thread(
+    socket: UdpSocket,
+    ended: Arc<AtomicBool>,
+    mut take: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 'static,
+) -> JoinHandle<()> {
+    socket.set_read_timeout(Some(LISTENING_TURN)).expect("a time that is not zero");
+    thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        while !ended.load(Ordering::Relaxed) {
+            // Errors are timeouts, or refusals while nobody listens at the other end.
+            if let Ok((len, source)) = socket.recv_from(&mut buffer) {
+                take(&socket, &buffer[..len], source);
+            }
+        }
+    })
+}
+
+/// Ends a thread by its flag.
+pub(crate) fn end(flag: &AtomicBool, thread: &mut Option<JoinHandle<()>>) {
+    flag.store(true, Ordering::Relaxed);
+    if let Some(thread) = thread.take() {
+        // What a thread had to complain about, it has said in its panic.
+        let _ = thread.join();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,201 @@
+//! Memory is bounded: every limit holds, and has its counter.
+
+use std::time::{Duration, Instant};
+
+use mptunnel::tunnel::Tunnel;
+use mptunnel::tunnel::flow::MAX_FLOWS;
+use mptunnel::tunnel::link::{Bind, Event};
+use mptunnel::tunnel::path::MAX_PATHS;
+use mptunnel::tunnel::role::{Config, Role};
+use mptunnel::tunnel::wire::{PathToken, Reject};
+use rand::{SeedableRng, rngs::StdRng};
+
+use crate::sim::host::SERVER;
+use crate::sim::network::Faults;
+use crate::sim::rogue::{Rogue, exchange};
+use crate::sim::setup::{Setup, encrypted};
+use crate::sim::traffic::{APP, App, Way};
+
+const SECOND: Duration = Duration::from_secs(1);
+const NO_TOKEN: PathToken = PathToken(0);
+
+fn one_path() -> Setup {
+    Setup::new([Faults::new(Duration::from_millis(20), 0.0)])
+}
+
+/// A server by itself, for clients that no tunnel plays.
+fn server(now: Instant) -> Tunnel {
+    let listen = ([0, 0, 0, 0], 2000).into();
+    let target = std::net::SocketAddr::from(([192, 0, 2, 1], 1194)).into();
+    let config = Config { role: Role::Server { listen, target }, security: encrypted() };
+    Tunnel::new(now, config, StdRng::seed_from_u64(1))
+}
+
+/// A rogue that the server has answered.
+fn connect(server: &mut Tunnel, now: Instant, number: u64) -> Rogue {
+    let mut rogue = Rogue::new(number);
+    let init = rogue.init();
+    let [(link, response)] = &exchange(server, now, rogue.link(), init)[..] else { panic!("no response") };
+    assert_eq!(*link, rogue.link());
+    rogue.connect(now, response);
+    rogue
+}
+
+fn opened(server: &mut Tunnel) -> usize {
+    let events = std::iter::from_fn(|| server.poll_event());
+    events.filter(|event| matches!(event, Event::Open(_, Bind::Towards(_)))).count()
+}
+
+#[test]
+fn a_client_has_a_limited_number_of_flows() {
+    let mut sim = one_path().connect(1);
+    let begun = sim.flow_addresses(APP).len();
+    for number in 0..MAX_FLOWS as u16 + 6 {
+        sim.send(App { client: 0, number }, Way::Up, 50);
+    }
+    sim.run_for(SECOND);
+    assert_eq!(begun, 1);
+    assert_eq!(sim.client(0).counters().rejected(Reject::FlowLimit), 6);
+    let flows = (0..MAX_FLOWS as u16 + 6)
+        .filter(|number| !sim.flow_addresses(App { client: 0, number: *number }).is_empty());
+    assert_eq!(flows.count(), MAX_FLOWS);
+}
+
+#[test]
+fn a_server_opens_a_limited_number_of_flows_for_a_client_that_wants_more() {
+    let now = Instant::now();
+    let mut server = server(now);
+    let mut rogue = connect(&mut server, now, 1);
+    let probe = rogue.probe(0, 0, NO_TOKEN);
+    exchange(&mut server, now, rogue.link(), probe);
+    for flow in 0..MAX_FLOWS as u32 + 6 {
+        let data = rogue.data(flow, b"to the target");
+        exchange(&mut server, now, rogue.link(), data);
+    }
+    assert_eq!(opened(&mut server), MAX_FLOWS);
+    assert_eq!(server.counters().rejected(Reject::FlowLimit), 6);
+}
+
+#[test]
+fn a_path_number_beyond_the_limit_is_refused_without_an_answer() {
+    let now = Instant::now();
+    let mut server = server(now);
+    let mut rogue = connect(&mut server, now, 1);
+    for (path, answers) in [(0, 1), (MAX_PATHS as u8 - 1, 1), (MAX_PATHS as u8, 0), (255, 0)] {
+        let probe = rogue.probe(path, 0, NO_TOKEN);
+        assert_eq!(exchange(&mut server, now, rogue.link(), probe).len(), answers, "path {path}");
+    }
+    assert_eq!(server.counters().rejected(Reject::PathLimit), 2);
+}
+
+#[test]
+fn a_reply_is_as_long_as_its_probe_and_data_waits_for_the_token() {
+    let now = Instant::now();
+    let mut server = server(now);
+    let mut rogue = connect(&mut server, now, 1);
+    let probe = rogue.probe(0, 0, PathToken(77));
+    let mut sent = exchange(&mut server, now, rogue.link(), probe.clone());
+    assert_eq!(sent[0].1.len(), probe.len());
+    let reply = rogue.reply(&mut sent[0].1);
+    assert!(!reply.validated && reply.token != PathToken(77));
+    // Something for the client, which the target answers.
+    let data = rogue.data(0, b"question");
+    exchange(&mut server, now, rogue.link(), data);
+    let Some(Event::Open(socket, _)) = std::iter::from_fn(|| server.poll_event()).last() else {
+        panic!("no flow")
+    };
+    let target = mptunnel::tunnel::link::Link { socket, remote: ([192, 0, 2, 1], 1194).into(), local: None };
+    assert!(exchange(&mut server, now, target, b"answer".to_vec()).is_empty());
+    let wrong = rogue.probe(0, 1, PathToken(reply.token.0 ^ 1));
+    assert_eq!(exchange(&mut server, now, rogue.link(), wrong).len(), 1, "a reply and nothing else");
+    let right = rogue.probe(0, 2, reply.token);
+    let sent = exchange(&mut server, now, rogue.link(), right);
+    let kinds: Vec<_> = sent.iter().map(|(_, packet)| packet[0]).collect();
+    assert_eq!(kinds, [3, 1], "a reply, then what waited");
+}
+
+#[test]
+fn a_replayed_probe_is_not_answered_wherever_it_comes_from() {
+    let now = Instant::now();
+    let mut server = server(now);
+    let mut rogue = connect(&mut server, now, 1);
+    let probe = rogue.probe(0, 0, NO_TOKEN);
+    assert_eq!(exchange(&mut server, now, rogue.link(), probe.clone()).len(), 1);
+    for link in [rogue.link(), Rogue::new(2).link()] {
+        assert!(exchange(&mut server, now, link, probe.clone()).is_empty());
+    }
+    assert_eq!(server.counters().rejected(Reject::Copy), 2);
+}
+
+#[test]
+fn half_open_handshakes_are_limited_and_forgotten() {
+    let start = Instant::now();
+    let mut server = server(start);
+    const MAX_PENDING: u64 = 1024;
+    let init = |number| {
+        let mut rogue = Rogue::new(number);
+        (rogue.link(), rogue.init())
+    };
+    for number in 0..MAX_PENDING + 10 {
+        let (link, init) = init(number);
+        let answered = !exchange(&mut server, start, link, init).is_empty();
+        assert_eq!(answered, number < MAX_PENDING, "handshake {number}");
+    }
+    assert_eq!(server.counters().rejected(Reject::HandshakeLimit), 10);
+    // Repeating an init costs nothing and gets the same answer.
+    let (link, octets) = init(3);
+    assert_eq!(exchange(&mut server, start, link, octets).len(), 1);
+    let (link, octets) = init(10_000);
+    assert_eq!(exchange(&mut server, start + 7 * SECOND, link, octets).len(), 1);
+}
+
+#[test]
+fn clients_are_limited_and_one_more_is_refused_until_one_is_forgotten() {
+    const MAX_PEERS: u64 = 4096;
+    let start = Instant::now();
+    let mut server = server(start);
+    for number in 0..=MAX_PEERS {
+        // Half-open handshakes have a limit of their own, which time relieves.
+        let now = start + Duration::from_millis(10) * number as u32;
+        let mut rogue = connect(&mut server, now, number);
+        let probe = rogue.probe(0, 0, NO_TOKEN);
+        let answers = exchange(&mut server, now, rogue.link(), probe).len();
+        assert_eq!(answers, usize::from(number < MAX_PEERS), "client {number}");
+    }
+    assert_eq!(server.counters().rejected(Reject::PeerLimit), 1);
+    let later = start + 400 * SECOND;
+    exchange(&mut server, later, Rogue::new(9999).link(), Vec::new());
+    let mut rogue = connect(&mut server, later, 9999);
+    let probe = rogue.probe(0, 0, NO_TOKEN);
+    assert_eq!(exchange(&mut server, later, rogue.link(), probe).len(), 1);
+}
+
+#[test]
+fn datagrams_wait_for_the_first_session_and_the_oldest_are_pushed_out() {
+    let mut sim = one_path().build(1);
+    sim.start_client(0);
+    sim.run_for(SECOND);
+    for _ in 0..300 {
+        sim.send(APP, Way::Up, 50);
+    }
+    sim.start_server();
+    sim.run_for(2 * SECOND);
+    assert_eq!(sim.client(0).counters().rejected(Reject::QueueFull), 44);
+    let record = sim.record(APP, Way::Up);
+    let delivered: Vec<_> = record.delivered.iter().map(Option::is_some).collect();
+    assert_eq!(delivered, [vec![false; 44], vec![true; 256]].concat());
+    assert_eq!(sim.counters(SERVER).datagrams_received, 256);
+}
+
+#[test]
+fn what_waited_too_long_is_not_delivered() {
+    let mut sim = one_path().build(1);
+    sim.start_client(0);
+    sim.send(APP, Way::Up, 50);
+    sim.run_for(5 * SECOND);
+    sim.send(APP, Way::Up, 60);
+    sim.start_server();
+    sim.run_for(2 * SECOND);
+    let delivered: Vec<_> = sim.record(APP, Way::Up).delivered.iter().map(Option::is_some).collect();
+    assert_eq!(delivered, [false, true]);
+}
