@@ -377,8 +377,11 @@ impl Client {
         fabric: &mut Fabric,
     ) -> Result<(), Reject> {
         let peer = &mut fabric.peers[self.peer.0];
-        let control =
-            peer.session(header.session).ok_or(Reject::UnknownSession)?.open_control(header, sealed)?;
+        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let (control, copy) = session.open_control(header, sealed)?;
+        if copy {
+            return Err(Reject::Copy);
+        }
         let path = usize::from(control.path);
         let prober = self.probers.get_mut(path).ok_or(Reject::Malformed)?;
         let sent = prober.replied(now, &control);

@@ -26,6 +26,7 @@ pub mod role;
 mod server;
 pub mod session;
 pub mod stats;
+mod token;
 pub mod window;
 pub mod wire;
 
@@ -66,7 +67,7 @@ impl Tunnel {
             Role::Client { listen, bridges } => {
                 (Side::Client(Client::new(now, bridges, &mut fabric)), listen)
             }
-            Role::Server { listen, target } => (Side::Server(Server::new(now, target)), listen),
+            Role::Server { listen, target } => (Side::Server(Server::new(now, target, &mut fabric)), listen),
         };
         fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
         Self { side, fabric }

@@ -5,14 +5,14 @@
 //! carries data as soon as a reply came over it. A server's path begins with an authentic probe;
 //! its link is the address that the probe came from, once that address has returned the token that
 //! was sent there. A probe from elsewhere with the same path number (a NAT that forgot, a bridge
-//! that restarted, an uplink that was redialled) makes the new address a candidate, which replaces
-//! the old one when it too has returned its token. Until then the old one is kept.
+//! that restarted, an uplink that was redialled) moves the path in the same way: the new address replaces
+//! the old one once it has returned its token, and not before.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::link::Link;
-use super::wire::{Control, PathToken};
+use super::wire::{Control, PathToken, Reject};
 
 /// Paths of one peer, and bridges of one client.
 pub const MAX_PATHS: usize = 32;
@@ -33,22 +33,33 @@ pub struct Path {
     /// When something authentic last came from `link`: a reply at the client, a probe at the
     /// server.
     pub heard: Option<Instant>,
-    /// An address that claims to be this path's, and what it has to return. Only at the server.
-    candidate: Option<(Link, PathToken)>,
-    /// One past the highest probe number received, and how many. Only at the server.
+    /// One past the highest probe number received. Only at the server, like the rest.
     next_number: u32,
+    /// The last probe that came over `link`.
+    heard_number: Option<u32>,
     probes_received: u32,
+}
+
+/// A probe as it reached the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Over which link.
+    pub link: Link,
+    /// Its number on its path.
+    pub number: u32,
+    /// Whether it has come before, from wherever.
+    pub copy: bool,
+    /// Whether it returns the token that was sent to `link`.
+    pub proven: bool,
 }
 
 /// What a probe told the server about a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probed {
-    /// Whether the probe came from the path's proven address.
+    /// Whether the path now goes to where the probe came from.
     pub validated: bool,
-    /// Whether that was proven just now.
-    pub news: bool,
-    /// What the sender has to return.
-    pub token: PathToken,
+    /// Whether that is new.
+    pub moved: bool,
     /// Probes received on this path.
     pub count: u32,
 }
@@ -69,45 +80,33 @@ impl Path {
         self.link = link;
     }
 
-    /// Takes an authentic probe that came over `link`; `fresh` is the token for a candidate that is
-    /// new.
-    pub fn probed(
-        &mut self,
-        now: Instant,
-        link: Link,
-        number: u32,
-        returned: PathToken,
-        fresh: PathToken,
-    ) -> Probed {
-        self.probes_received = self.probes_received.wrapping_add(1);
-        // Only the newest probe says where the path is: an overtaken one is the past.
-        let newest = number >= self.next_number;
-        if newest {
-            self.next_number = number.saturating_add(1);
+    /// Takes an authentic probe.
+    ///
+    /// Only the newest probe says where the path is: an overtaken one is the past. But somebody who
+    /// sees a probe can send it on from elsewhere, faster than the bridge. So the newest probe
+    /// counts once for each link that it comes over, whichever is first.
+    ///
+    /// # Errors
+    /// [`Reject::Copy`]: it says nothing new.
+    pub fn probed(&mut self, now: Instant, probe: Arrival) -> Result<Probed, Reject> {
+        if probe.number >= self.next_number {
+            self.next_number = probe.number.saturating_add(1);
         }
-        let count = self.probes_received;
-        if self.link == Some(link) {
+        let newest = probe.number.saturating_add(1) == self.next_number;
+        let here = self.link == Some(probe.link);
+        if probe.copy && (!newest || here && self.heard_number == Some(probe.number)) {
+            return Err(Reject::Copy);
+        }
+        if !probe.copy {
+            self.probes_received = self.probes_received.wrapping_add(1);
+        }
+        let validated = probe.proven && (here || newest);
+        if validated {
+            self.link = Some(probe.link);
             self.heard = Some(now);
-            if newest {
-                self.candidate = None;
-            }
-            return Probed { validated: true, news: false, token: returned, count };
+            self.heard_number = Some(probe.number);
         }
-        match self.candidate {
-            Some((candidate, token)) if candidate == link && token == returned => {
-                *self = Self { link: Some(link), heard: Some(now), candidate: None, ..*self };
-                Probed { validated: true, news: true, token, count }
-            }
-            Some((candidate, token)) if candidate == link => {
-                Probed { validated: false, news: false, token, count }
-            }
-            _ => {
-                if newest {
-                    self.candidate = Some((link, fresh));
-                }
-                Probed { validated: false, news: false, token: fresh, count }
-            }
-        }
+        Ok(Probed { validated, moved: validated && !here, count: self.probes_received })
     }
 }
 
@@ -212,43 +211,51 @@ mod tests {
         Link { socket: SocketId(0), remote: ([192, 0, 2, 1], port).into(), local: None }
     }
 
-    const WRONG: PathToken = PathToken(0);
-    const FIRST: PathToken = PathToken(1);
-    const SECOND: PathToken = PathToken(2);
+    /// Has a path probed; tells what came of it and where the path goes then.
+    fn probe(
+        path: &mut Path,
+        port: u16,
+        number: u32,
+        copy: bool,
+        proven: bool,
+    ) -> (Option<bool>, Option<Link>) {
+        let arrival = Arrival { link: link(port), number, copy, proven };
+        let probed = path.probed(Instant::now(), arrival);
+        (probed.ok().map(|probed| probed.validated), path.link)
+    }
 
     #[test]
     fn an_address_is_used_once_it_has_returned_its_token() {
-        let (mut path, now) = (Path::default(), Instant::now());
-        assert!(!path.probed(now, link(1), 0, WRONG, FIRST).validated);
-        assert!(!path.usable(now));
-        // A second probe gets the same token: the first reply may still be under way.
-        assert_eq!(path.probed(now, link(1), 1, WRONG, SECOND).token, FIRST);
-        let proven = path.probed(now, link(1), 2, FIRST, SECOND);
-        assert!(proven.validated && proven.news);
-        assert!(path.usable(now));
-        assert_eq!(path.link, Some(link(1)));
-        assert!(!path.usable(now + USABLE_FOR));
+        let mut path = Path::default();
+        assert_eq!(probe(&mut path, 1, 0, false, false), (Some(false), None));
+        assert_eq!(probe(&mut path, 1, 1, false, true), (Some(true), Some(link(1))));
+        assert!(path.usable(Instant::now()));
+        assert!(!path.usable(Instant::now() + USABLE_FOR));
     }
 
     #[test]
     fn a_path_moves_only_when_the_new_address_is_proven() {
-        let (mut path, now) = (Path::default(), Instant::now());
-        path.probed(now, link(1), 0, WRONG, FIRST);
-        path.probed(now, link(1), 1, FIRST, FIRST);
-        assert!(!path.probed(now, link(2), 2, FIRST, SECOND).validated);
-        assert_eq!(path.link, Some(link(1)));
-        assert!(path.probed(now, link(2), 3, SECOND, FIRST).validated);
-        assert_eq!(path.link, Some(link(2)));
+        let mut path = Path::default();
+        probe(&mut path, 1, 0, false, true);
+        assert_eq!(probe(&mut path, 2, 1, false, false), (Some(false), Some(link(1))));
+        assert_eq!(probe(&mut path, 2, 2, false, true), (Some(true), Some(link(2))));
     }
 
     #[test]
     fn an_overtaken_probe_does_not_move_a_path_back() {
-        let (mut path, now) = (Path::default(), Instant::now());
-        path.probed(now, link(2), 5, WRONG, SECOND);
-        path.probed(now, link(2), 6, SECOND, SECOND);
-        path.probed(now, link(1), 4, WRONG, FIRST);
-        assert!(!path.probed(now, link(1), 3, FIRST, FIRST).validated);
-        assert_eq!(path.link, Some(link(2)));
+        let mut path = Path::default();
+        probe(&mut path, 2, 5, false, true);
+        assert_eq!(probe(&mut path, 1, 4, false, true), (Some(false), Some(link(2))));
+    }
+
+    #[test]
+    fn a_probe_that_was_overtaken_by_its_own_copy_still_counts() {
+        let mut path = Path::default();
+        probe(&mut path, 1, 0, false, true);
+        assert_eq!(probe(&mut path, 6, 1, false, false), (Some(false), Some(link(1))));
+        assert_eq!(probe(&mut path, 1, 1, true, true), (Some(true), Some(link(1))));
+        assert_eq!(probe(&mut path, 1, 1, true, true), (None, Some(link(1))), "once for each link");
+        assert_eq!(probe(&mut path, 6, 0, true, true), (None, Some(link(1))), "an old one never");
     }
 
     #[test]

@@ -11,19 +11,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
-use rand::RngExt;
 
 use super::client::HOUSEKEEPING;
 use super::fabric::Fabric;
 use super::handshake;
 use super::link::{Bind, Endpoint, Event, Host, Link, NameId, SocketId};
 use super::outbox::To;
-use super::path::{MAX_PATHS, Path};
+use super::path::{Arrival, MAX_PATHS, Path};
 use super::peer::PeerId;
 use super::session::Session;
-use super::wire::{
-    ClientId, Control, FlowId, Header, INIT_LEN, PathToken, RESPONSE_LEN, Reject, SessionId, Type,
-};
+use super::token::Tokens;
+use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
 
 /// Clients at one server.
 pub const MAX_PEERS: usize = 4096;
@@ -45,6 +43,7 @@ pub struct Server {
     pending: HashMap<SessionId, (Session, Instant)>,
     answered: HashMap<Box<[u8; INIT_LEN]>, ([u8; RESPONSE_LEN], Instant)>,
     clients: HashMap<ClientId, PeerId>,
+    tokens: Tokens,
     housekeeping: Instant,
 }
 
@@ -58,7 +57,7 @@ struct Target {
 
 impl Server {
     /// A server without clients.
-    pub fn new(now: Instant, target: Endpoint) -> Self {
+    pub fn new(now: Instant, target: Endpoint, fabric: &mut Fabric) -> Self {
         let address = match target.host {
             Host::Ip(ip) => Some(SocketAddr::new(ip, target.port)),
             Host::Name(_) => None,
@@ -70,7 +69,8 @@ impl Server {
             complained: false,
         };
         let (pending, answered, clients) = Default::default();
-        Self { target, pending, answered, clients, housekeeping: now }
+        let tokens = Tokens::new(now, &mut fabric.rng);
+        Self { target, pending, answered, clients, tokens, housekeeping: now }
     }
 
     /// Does what is due.
@@ -146,33 +146,34 @@ impl Server {
         sealed: &mut [u8],
         fabric: &mut Fabric,
     ) -> Result<(), Reject> {
-        let (id, control) = match fabric.routes.get(&header.session) {
+        let (id, (control, copy)) = match fabric.routes.get(&header.session) {
             Some(&id) => {
                 let session = fabric.peers[id.0].session(header.session).ok_or(Reject::UnknownSession)?;
                 (id, session.open_control(header, sealed)?)
             }
             None => {
                 let (session, _) = self.pending.get_mut(&header.session).ok_or(Reject::UnknownSession)?;
-                let control = session.open_control(header, sealed)?;
-                (self.confirm(now, link, header.session, control.client, fabric)?, control)
+                let opened = session.open_control(header, sealed)?;
+                (self.confirm(now, link, header.session, opened.0.client, fabric)?, opened)
             }
         };
         let number = usize::from(control.path);
         if number >= MAX_PATHS {
             return Err(Reject::PathLimit);
         }
-        let fresh = PathToken(fabric.rng.random());
         let peer = &mut fabric.peers[id.0];
         peer.heard = now;
         if number >= peer.paths.len() {
             peer.paths.resize_with(number + 1, Path::default);
         }
-        let probed = peer.paths[number].probed(now, link, control.number, control.token, fresh);
-        if probed.news {
+        let proven = self.tokens.prove(now, control.client, control.path, link.remote, control.token);
+        let arrival = Arrival { link, number: control.number, copy, proven };
+        let probed = peer.paths[number].probed(now, arrival)?;
+        if probed.moved {
             debug!("client {}: path {number} comes from {}", id.0, link.remote);
         }
-        let reply =
-            Control { validated: probed.validated, count: probed.count, token: probed.token, ..control };
+        let token = self.tokens.give(now, control.client, control.path, link.remote);
+        let reply = Control { validated: probed.validated, count: probed.count, token, ..control };
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Reply, reply, out));
         peer.update_carriers(now, &mut fabric.outbox);

@@ -111,16 +111,22 @@ impl Session {
         out.extend_from_slice(&tag);
     }
 
-    /// Opens a probe or a reply, once.
+    /// Opens a probe or a reply, and tells whether it is a copy of one that came before: a probe that
+    /// was overtaken by a copy of itself from elsewhere still has something to say.
     ///
     /// # Errors
-    /// As [`Self::open_data`].
-    pub fn open_control(&mut self, header: Header, sealed: &mut [u8]) -> Result<Control, Reject> {
-        self.control_received.check(header.counter)?;
+    /// As [`Self::open_data`], but for [`Reject::Copy`].
+    pub fn open_control(&mut self, header: Header, sealed: &mut [u8]) -> Result<(Control, bool), Reject> {
+        let news = self.control_received.check(header.counter);
+        if news == Err(Reject::TooOld) {
+            return Err(Reject::TooOld);
+        }
         let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
         let control = Control::parse(text)?;
-        self.control_received.accept(header.counter);
-        Ok(control)
+        if news.is_ok() {
+            self.control_received.accept(header.counter);
+        }
+        Ok((control, news.is_err()))
     }
 }
 
@@ -175,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_packet_is_sealed_in_both_modes_and_opens_once() {
+    fn a_control_packet_is_sealed_in_both_modes_and_its_copies_are_known() {
         for encrypt in [true, false] {
             let (mut ours, mut theirs) = pair(encrypt);
             let control = Control {
@@ -195,8 +201,8 @@ mod tests {
             let mut as_reply = packet.clone();
             as_reply[0] = Type::Reply as u8;
             assert_eq!(open(as_reply), Err(Reject::Forged));
-            assert_eq!(open(packet.clone()), Ok(control));
-            assert_eq!(open(packet), Err(Reject::Copy));
+            assert_eq!(open(packet.clone()), Ok((control, false)));
+            assert_eq!(open(packet), Ok((control, true)));
         }
     }
 

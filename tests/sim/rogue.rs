@@ -77,7 +77,7 @@ impl Rogue {
     /// Reads a reply.
     pub fn reply(&mut self, packet: &mut [u8]) -> Control {
         let Ok(Packet::Sealed(header, sealed)) = wire::parse(packet) else { panic!("not a reply") };
-        self.session().open_control(header, sealed).expect("a reply for us")
+        self.session().open_control(header, sealed).expect("a reply for us").0
     }
 
     fn session(&mut self) -> &mut Session {

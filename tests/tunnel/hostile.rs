@@ -309,7 +309,6 @@ fn overtake_from_nowhere(rng: &mut StdRng, seen: &Seen<'_>, _known: &Known) -> V
 }
 
 #[test]
-#[ignore = "a known weakness: the replay of a probe that overtakes it takes its place"]
 fn an_observer_who_is_always_faster_stops_nothing() {
     seeds(3, |seed| {
         for setup in setups() {
