@@ -97,7 +97,7 @@ fn two_paths_that_each_have_one_direction_carry_both_for_a_while() {
     let start = sim.now;
     sim.bridges[0].up.dead = true;
     sim.bridges[1].down.dead = true;
-    sim.run_for(5 * SECOND / 2);
+    sim.run_for(9 * SECOND);
     assert_lossless(&sim, start, "one direction each");
 }
 
