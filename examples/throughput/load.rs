@@ -78,6 +78,8 @@ impl Outcome {
 
 /// A sink, and datagrams to send to it.
 pub struct Load {
+    /// The one address that everything comes from: a socat that does not fork serves only the first.
+    source: UdpSocket,
     sink: UdpSocket,
     state: UdpSocketState,
     octets: usize,
@@ -96,7 +98,9 @@ impl Load {
         let sink = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         enlarge(&sink)?;
         let state = UdpSocketState::new((&sink).into())?;
-        Ok(Self { sink, state, octets, start: Instant::now() })
+        let source = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        enlarge(&source)?;
+        Ok(Self { source, sink, state, octets, start: Instant::now() })
     }
 
     pub fn sink(&self) -> SocketAddr {
@@ -105,11 +109,10 @@ impl Load {
 
     /// Waits until datagrams come through.
     pub fn wait_until_open(&self, entry: SocketAddr) -> Result<()> {
-        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let mut buffer = [0; 64];
         for _ in 0..50 {
             // A bridge that is not there yet refuses; the next try tells.
-            let _ = sender.send_to(&[0; STAMP_LEN], entry);
+            let _ = self.source.send_to(&[0; STAMP_LEN], entry);
             if self.readable()? {
                 while self.readable()? {
                     self.sink.recv(&mut buffer)?;
@@ -144,9 +147,8 @@ impl Load {
     }
 
     fn send(&self, sender: Sender, entry: SocketAddr, run: u64, rate: f64, length: Duration) -> Result<u64> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        enlarge(&socket)?;
-        let state = UdpSocketState::new((&socket).into())?;
+        let socket = &self.source;
+        let state = UdpSocketState::new(socket.into())?;
         socket.set_nonblocking(false)?;
         let at_once = if sender == Sender::Gso { RUN } else { 1 };
         let mut buffer = vec![0; self.octets * at_once];
@@ -170,7 +172,7 @@ impl Load {
             match sender {
                 Sender::Plain => drop(socket.send_to(&buffer, entry)?),
                 Sender::Gso => state.try_send(
-                    (&socket).into(),
+                    socket.into(),
                     &Transmit {
                         destination: entry,
                         ecn: None,
