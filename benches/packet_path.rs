@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mptunnel::tunnel::aead::{KEY_LEN, NONCE_LEN, portable};
-use mptunnel::tunnel::link::{Bind, Event, Link, SocketId};
+use mptunnel::tunnel::link::{Link, SocketId};
 use mptunnel::tunnel::role::{Bridge, Config, Role, Security};
 use mptunnel::tunnel::window::Window;
 use mptunnel::tunnel::{LISTENER, Tunnel};
@@ -70,9 +70,9 @@ fn window(c: &mut Criterion) {
     group.finish();
 }
 
-/// mpclient and mpserver, connected over [`PATHS`] paths without loss or delay.
-struct Pair {
-    client: Tunnel,
+/// mpclients and an mpserver, connected over [`PATHS`] paths each, without loss or delay.
+struct Lab {
+    clients: Vec<Tunnel>,
     server: Tunnel,
     now: Instant,
 }
@@ -80,84 +80,112 @@ struct Pair {
 /// A packet under way: the link that it will be received on, and its octets.
 type Packet = (Link, Vec<u8>);
 
-impl Pair {
-    fn new(encrypt: bool) -> Self {
+impl Lab {
+    /// Connects this many clients, each with a flow.
+    fn new(encrypt: bool, clients: usize) -> Self {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let security = Security { encrypt, key: None };
-        let bridges = (1..=PATHS).map(|port| Bridge { endpoint: address(port).into() }).collect();
-        let client = Role::Client { listen: address(3000), bridges };
-        let server = Role::Server { listen: address(2000), target: address(1194).into() };
+        let bridges: Vec<_> = (1..=PATHS).map(|port| Bridge { endpoint: address(port).into() }).collect();
         let now = Instant::now();
         let tunnel = |role, seed| {
             Tunnel::new(now, Config { role, security: security.clone() }, StdRng::seed_from_u64(seed))
         };
-        let mut pair = Self { client: tunnel(client, 1), server: tunnel(server, 2), now };
+        let client = |seed| tunnel(Role::Client { listen: address(3000), bridges: bridges.clone() }, seed);
+        let clients: Vec<_> = (1..=clients as u64).map(client).collect();
+        let server = tunnel(Role::Server { listen: address(2000), target: address(1194).into() }, 0);
+        let mut lab = Self { clients, server, now };
         // Two seconds of silence: sessions, paths and addresses are proven after that.
         for _ in 0..200 {
-            pair.now += Duration::from_millis(10);
-            pair.client.handle_timeout(pair.now);
-            pair.server.handle_timeout(pair.now);
-            for _ in 0..4 {
-                for (link, mut octets) in pair.client_packets() {
-                    pair.server.handle_input(pair.now, link, &mut octets);
-                }
-                for (link, mut octets) in pair.server_packets() {
-                    pair.client.handle_input(pair.now, link, &mut octets);
+            lab.now += Duration::from_millis(10);
+            lab.server.handle_timeout(lab.now);
+            for client in 0..lab.clients.len() {
+                lab.clients[client].handle_timeout(lab.now);
+                for _ in 0..4 {
+                    let packets = lab.client_packets(client);
+                    lab.server_takes(packets);
+                    lab.clients_take();
                 }
             }
         }
-        pair.send(b"opens the flow");
-        let packets = pair.client_packets();
-        assert_eq!(packets.len(), usize::from(PATHS), "every path carries a copy");
-        pair.deliver(packets);
-        pair
+        for client in 0..lab.clients.len() {
+            lab.send(client, 0, b"opens the flow");
+            let packets = lab.client_packets(client);
+            assert_eq!(packets.len(), usize::from(PATHS), "every path carries a copy");
+            assert!(lab.deliver(packets) > 0, "a copy arrives");
+        }
+        lab
     }
 
-    /// What the client has for the server. A path's source port is its socket's number.
-    fn client_packets(&mut self) -> Vec<Packet> {
-        while self.client.poll_event().is_some() {}
+    /// What a client has for the server. Its number is in its address, a path's socket is its port.
+    fn client_packets(&mut self, client: usize) -> Vec<Packet> {
+        let [.., a, b] = (client as u32).to_be_bytes();
+        let tunnel = &mut self.clients[client];
+        while tunnel.poll_event().is_some() {}
         let mut packets = Vec::new();
-        while let Some(transmit) = self.client.poll_transmit() {
-            let port = transmit.link.socket.0 as u16;
-            let remote = SocketAddr::from(([192, 0, 2, 1], port));
+        while let Some(transmit) = tunnel.poll_transmit() {
+            let remote = SocketAddr::from(([10, 0, a, b], transmit.link.socket.0 as u16));
             let link = Link { socket: LISTENER, remote, local: None };
             packets.extend(transmit.packets().map(|packet| (link, packet.to_vec())));
         }
         packets
     }
 
-    /// What the server has for the client's paths.
-    fn server_packets(&mut self) -> Vec<Packet> {
-        while self.server.poll_event().is_some_and(|event| !matches!(event, Event::Open(_, Bind::Listen(_))))
-        {
+    fn server_takes(&mut self, packets: Vec<Packet>) {
+        for (link, mut octets) in packets {
+            self.server.handle_input(self.now, link, &mut octets);
         }
-        let mut packets = Vec::new();
-        while let Some(transmit) = self.server.poll_transmit() {
-            let socket = SocketId(transmit.link.remote.port().into());
-            let link = Link { socket, remote: transmit.link.remote, local: None };
-            packets.extend(transmit.packets().map(|packet| (link, packet.to_vec())));
-        }
-        packets
     }
 
-    /// An application's datagram arrives at the client.
-    fn send(&mut self, datagram: &[u8]) {
-        let application = SocketAddr::from(([127, 0, 0, 1], 50_000));
-        let link = Link { socket: LISTENER, remote: application, local: None };
-        self.client.handle_input(self.now, link, &mut datagram.to_vec());
+    /// What the server has for the clients arrives there.
+    fn clients_take(&mut self) {
+        while self.server.poll_event().is_some() {}
+        while let Some(transmit) = self.server.poll_transmit() {
+            let SocketAddr::V4(remote) = transmit.link.remote else { unreachable!("all is IPv4 here") };
+            let [_, _, a, b] = remote.ip().octets();
+            let link = Link { socket: SocketId(remote.port().into()), ..transmit.link };
+            for packet in transmit.packets() {
+                let client = &mut self.clients[usize::from(u16::from_be_bytes([a, b]))];
+                client.handle_input(self.now, link, &mut packet.to_vec());
+            }
+        }
+    }
+
+    /// An application's datagram arrives at a client.
+    fn send(&mut self, client: usize, flow: u16, datagram: &[u8]) {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + flow));
+        let link = Link { socket: LISTENER, remote, local: None };
+        self.clients[client].handle_input(self.now, link, &mut datagram.to_vec());
     }
 
     /// Packets arrive at the server, which delivers what is new. Returns how many octets leave.
     fn deliver(&mut self, packets: Vec<Packet>) -> usize {
-        for (link, mut octets) in packets {
-            self.server.handle_input(self.now, link, &mut octets);
-        }
+        self.server_takes(packets);
         while self.server.poll_event().is_some() {}
         let mut delivered = 0;
         while let Some(transmit) = self.server.poll_transmit() {
             delivered += transmit.contents.len();
         }
         delivered
+    }
+
+    /// The time that the server takes for one datagram of each, in all its copies, as often as
+    /// asked.
+    fn time_delivery(
+        &mut self,
+        iterations: u64,
+        len: usize,
+        senders: impl Iterator<Item = (usize, u16)>,
+    ) -> Duration {
+        let mut spent = Duration::ZERO;
+        for (_, (client, flow)) in (0..iterations).zip(senders) {
+            self.send(client, flow, &vec![7; len]);
+            let packets = self.client_packets(client);
+            let begin = Instant::now();
+            let delivered = self.deliver(packets);
+            spent += begin.elapsed();
+            assert_eq!(delivered, len, "one of three copies is delivered");
+        }
+        spent
     }
 }
 
@@ -166,43 +194,52 @@ fn whole_way(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("whole way/{name}"));
         for len in LENGTHS {
             group.throughput(Throughput::Bytes(len as u64));
-            let mut pair = Pair::new(encrypt);
+            let mut lab = Lab::new(encrypt, 1);
             group.bench_with_input(
                 BenchmarkId::new("one datagram in, three packets out", len),
                 &len,
                 |b, &len| {
                     let mut datagram = vec![7; len];
-                    let application = SocketAddr::from(([127, 0, 0, 1], 50_000));
-                    let link = Link { socket: LISTENER, remote: application, local: None };
+                    let remote = SocketAddr::from(([127, 0, 0, 1], 10_000));
+                    let link = Link { socket: LISTENER, remote, local: None };
                     b.iter(|| {
-                        pair.client.handle_input(pair.now, link, &mut datagram);
+                        lab.clients[0].handle_input(lab.now, link, &mut datagram);
                         let mut sent = 0;
-                        while let Some(transmit) = pair.client.poll_transmit() {
+                        while let Some(transmit) = lab.clients[0].poll_transmit() {
                             sent += transmit.contents.len();
                         }
                         sent
                     });
                 },
             );
-            let mut pair = Pair::new(encrypt);
+            let mut lab = Lab::new(encrypt, 1);
             group.bench_function(BenchmarkId::new("three copies in, one datagram out", len), |b| {
-                b.iter_custom(|iterations| {
-                    let mut spent = Duration::ZERO;
-                    for _ in 0..iterations {
-                        pair.send(&vec![7; len]);
-                        let packets = pair.client_packets();
-                        let begin = Instant::now();
-                        let delivered = pair.deliver(packets);
-                        spent += begin.elapsed();
-                        assert_eq!(delivered, len, "one of three copies is delivered");
-                    }
-                    spent
-                });
+                b.iter_custom(|iterations| lab.time_delivery(iterations, len, std::iter::repeat((0, 0))));
             });
         }
         group.finish();
     }
 }
 
-criterion_group!(benches, aead, window, whole_way);
+/// What more clients, and more flows of one client, add to a datagram's cost at the server.
+fn crowds(c: &mut Criterion) {
+    let mut group = c.benchmark_group("three copies in, one datagram out, 64 octets");
+    for clients in [1, 10, 100, 1000] {
+        let mut lab = Lab::new(true, clients);
+        let senders = (0..clients).cycle().map(|client| (client, 0));
+        group.bench_function(BenchmarkId::new("clients in turn", clients), |b| {
+            b.iter_custom(|iterations| lab.time_delivery(iterations, 64, senders.clone()));
+        });
+    }
+    for flows in [1, 10, 100, 1000] {
+        let mut lab = Lab::new(true, 1);
+        let senders = (0..flows).cycle().map(|flow| (0, flow));
+        group.bench_function(BenchmarkId::new("flows in turn", flows), |b| {
+            b.iter_custom(|iterations| lab.time_delivery(iterations, 64, senders.clone()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, aead, window, whole_way, crowds);
 criterion_main!(benches);
