@@ -1,4 +1,5 @@
-//! The poll loop: the one place with a clock. It hands the tunnel what was received and the time, and does what the tunnel asks.
+//! The poll loop: the one place with a clock. It hands the tunnel what was received and the time,
+//! and does what the tunnel asks.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -21,7 +22,8 @@ use crate::tunnel::link::{Bind, Event, Link, SocketId};
 use crate::tunnel::role::Config;
 use crate::tunnel::{LISTENER, Tunnel};
 
-/// Receive calls on one socket before the next one's turn: a flooded socket must not keep the others waiting.
+/// Receive calls on one socket before the next one's turn: a flooded socket must not keep the
+/// others waiting.
 const RECEIVE_CALLS: usize = 4;
 /// Readiness events taken at a time.
 const EVENTS: usize = 256;

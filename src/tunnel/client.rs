@@ -9,7 +9,6 @@
 //! new one works, or until it is answered after all. New keys are asked for the same way, at the
 //! latest every [`REKEY_AFTER`].
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -17,12 +16,12 @@ use log::{debug, info, warn};
 use rand::RngExt;
 
 use super::bridge::Way;
-use super::fabric::Fabric;
+use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake::Initiator;
-use super::link::{Link, SocketId};
+use super::link::{Link, PeerId, SocketId};
 use super::outbox::To;
-use super::path::{Path, Prober, USABLE_FOR};
-use super::peer::PeerId;
+use super::path::{Path, USABLE_FOR};
+use super::probing::{Phase, Probing};
 use super::role::Bridge;
 use super::session::Session;
 use super::wire::{ClientId, Control, FlowId, Header, Reject, SessionId, Type};
@@ -31,27 +30,8 @@ use super::wire::{ClientId, Control, FlowId, Header, Reject, SessionId, Type};
 /// [`SESSION_LIFETIME`](super::peer::SESSION_LIFETIME) to survive minutes in which nothing gets
 /// through.
 pub const REKEY_AFTER: Duration = Duration::from_secs(12 * 60);
-/// Probes while datagrams flow. With [`LOST_AFTER`] and one try of a handshake this keeps the
-/// promise that a restarted server is found within a second.
-const PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// Probes while a probe is late, and while a new session waits for its proof.
-const PROBE_FAST: Duration = Duration::from_millis(100);
-/// Probes on a path that does not answer while others do: what came back carries again soon.
-const PROBE_SILENT: Duration = Duration::from_millis(500);
-/// Probes while nothing flows; NATs forget a mapping after 30 seconds and more.
-const PROBE_IDLE: Duration = Duration::from_secs(1);
-/// Nothing flows when nothing has for this long.
-const IDLE_AFTER: Duration = Duration::from_secs(30);
-/// The server seems lost when no path has answered for this long (or twice the best path's round
-/// trip, if that is longer) ...
-const LOST_AFTER: Duration = Duration::from_millis(400);
-/// ... and this many probes: one lost packet is no lost server.
-const LOST_PROBES: usize = 3;
-/// Unanswered probes remembered, over all paths: far more than [`LOST_PROBES`].
-const UNANSWERED: usize = 256;
-/// A path is called silent after this long and [`SILENT_PROBES`] without a reply.
+/// A path is called silent no earlier than this long after its last reply.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
-const SILENT_PROBES: u32 = 5;
 /// The first repetition of an init; each further one comes after twice as long ...
 const INIT_FIRST: Duration = Duration::from_millis(100);
 /// ... up to this: a server that starts is to be found within a second, however long it was away.
@@ -62,24 +42,15 @@ const INIT_LIFETIME: Duration = Duration::from_secs(10);
 const CONFIRM_WITHIN: Duration = Duration::from_secs(3);
 /// No answer at all for this long is said in the log.
 const COMPLAIN_AFTER: Duration = Duration::from_secs(3);
-/// A probe that must leave at once still waits this long after the one before it.
-const PROBE_GAP: Duration = Duration::from_millis(10);
-/// How often what only ages is looked at.
-pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Client {
     id: ClientId,
     peer: PeerId,
     ways: Vec<Way>,
-    probers: Vec<Prober>,
+    probing: Probing,
     handshake: Option<Handshake>,
     confirm_by: Option<Instant>,
-    /// When probes left, on any path, that were sent after the newest probe that was answered. What
-    /// an older reply says of the server is no longer news: on a slow path, replies of a server that
-    /// was killed keep coming.
-    unanswered: VecDeque<Instant>,
-    last_data: Instant,
     /// Since when, and why, a new session is wanted, over all inits that this takes.
     trying: Option<(Instant, Why)>,
     complained: bool,
@@ -110,17 +81,15 @@ impl Client {
         let id = ClientId(fabric.rng.random());
         let peer = fabric.add_peer(now, id);
         fabric.peers[peer.0].paths = bridges.iter().map(|_| Path::default()).collect();
-        let probers = bridges.iter().map(|_| Prober::default()).collect();
+        let probing = Probing::new(now, bridges.len());
         let ways = (0..).zip(bridges).map(|(path, bridge)| Way::new(now, path, bridge)).collect();
         Self {
             id,
             peer,
             ways,
-            probers,
+            probing,
             handshake: None,
             confirm_by: None,
-            unanswered: VecDeque::new(),
-            last_data: now,
             trying: None,
             complained: false,
             housekeeping: now,
@@ -143,15 +112,12 @@ impl Client {
         Ok((self.peer, flow))
     }
 
-    /// Notes that a datagram passes, either way. After a pause the paths are probed at once: who
-    /// knows what has become of the server.
+    /// Notes that a datagram passes, either way.
     #[inline]
     pub fn active(&mut self, now: Instant, fabric: &mut Fabric) {
-        if now.saturating_duration_since(self.last_data) >= IDLE_AFTER {
-            self.probers.iter_mut().for_each(|prober| prober.sent = None);
+        if self.probing.active(now) {
             fabric.wake_at(now);
         }
-        self.last_data = now;
     }
 
     /// Does what is due.
@@ -172,7 +138,7 @@ impl Client {
             }
         }
         self.shake_hands(now, fabric);
-        for path in 0..self.probers.len() {
+        for path in 0..self.ways.len() {
             if self.probe_due(path, now, fabric).is_some_and(|due| now >= due) {
                 self.probe(path, now, fabric);
             }
@@ -189,13 +155,7 @@ impl Client {
         if let Some(handshake) = &self.handshake {
             next = next.min(handshake.next);
         }
-        if let Some(&since) = self.unanswered.front() {
-            // Both are moments at which something changes; past ones have had their effect.
-            next = [self.late_at(since), since + self.patience()]
-                .into_iter()
-                .filter(|at| *at > now)
-                .fold(next, Instant::min);
-        }
+        next = self.probing.next_change(now).map_or(next, |at| next.min(at));
         self.confirm_by.map_or(next, |by| next.min(by))
     }
 
@@ -208,7 +168,7 @@ impl Client {
         }
         let wanted = match peer.current() {
             None => Some(Why::Start),
-            Some(_) if self.lost(now) => Some(Why::Lost),
+            Some(_) if self.probing.lost(now) => Some(Why::Lost),
             Some(session) if now.saturating_duration_since(session.since) >= REKEY_AFTER => Some(Why::Rekey),
             Some(_) => None,
         };
@@ -281,91 +241,50 @@ impl Client {
         {
             path.heard = Some(now);
         }
-        self.probers.iter_mut().for_each(|prober| prober.sent = None);
+        self.probing.hurry();
         fabric.wake_at(now);
         Ok(())
     }
 
     // ---- probes ----
 
-    /// Whether no path answers, while one would have long since.
-    fn lost(&self, now: Instant) -> bool {
-        let since = self.unanswered.front().filter(|_| self.unanswered.len() >= LOST_PROBES);
-        since.is_some_and(|since| now >= *since + self.patience())
-    }
-
-    fn patience(&self) -> Duration {
-        let best = self.answering().filter_map(|prober| prober.rtt.smoothed()).min();
-        LOST_AFTER.max(2 * best.unwrap_or_default())
-    }
-
-    /// When the oldest unanswered probe is late.
-    fn late_at(&self, since: Instant) -> Instant {
-        let best = self.answering().filter_map(|prober| prober.rtt.timeout()).min();
-        since + best.unwrap_or(PROBE_INTERVAL) + PROBE_FAST / 2
-    }
-
-    /// The probers whose round trip says something about the next one.
-    fn answering(&self) -> impl Iterator<Item = &Prober> {
-        self.probers.iter().filter(|prober| prober.lost < SILENT_PROBES)
-    }
-
     /// When the path's next probe is due, if there are a session and a link to send it.
     fn probe_due(&self, path: usize, now: Instant, fabric: &Fabric) -> Option<Instant> {
-        let (prober, peer) = (&self.probers[path], &fabric.peers[self.peer.0]);
+        let peer = &fabric.peers[self.peer.0];
         peer.paths[path].link?;
         peer.next().or(peer.current())?;
-        let Some(sent) = prober.sent else { return Some(now) };
-        let interval = if self.confirm_by.is_some() {
-            PROBE_FAST
-        } else if self.handshake.as_ref().is_some_and(|handshake| handshake.why != Why::Rekey) {
-            PROBE_IDLE // The handshake asks often enough.
-        } else if self.unanswered.front().is_some_and(|since| now >= self.late_at(*since)) {
-            PROBE_FAST
-        } else if prober.lost >= SILENT_PROBES || !peer.paths[path].usable(now) {
-            PROBE_SILENT
-        } else if now.saturating_duration_since(self.last_data) >= IDLE_AFTER {
-            PROBE_IDLE
-        } else {
-            PROBE_INTERVAL
+        let seeking = self.handshake.as_ref().is_some_and(|handshake| handshake.why != Why::Rekey);
+        let phase = match (self.confirm_by, seeking) {
+            (Some(_), _) => Phase::Proving,
+            (None, true) => Phase::Seeking,
+            (None, false) => Phase::Steady,
         };
-        Some(sent + if prober.urgent() { PROBE_GAP } else { interval.mul_f64(prober.spread) })
+        Some(self.probing.due(now, path, peer.paths[path].usable(now), phase))
     }
 
     fn probe(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
         let peer = &mut fabric.peers[self.peer.0];
         let Some(link) = peer.paths[path].link else { return };
-        let silent =
-            peer.paths[path].heard.is_none_or(|heard| now.saturating_duration_since(heard) >= SILENT_AFTER);
-        let Some(session) = peer.newest() else { return };
-        let prober = &mut self.probers[path];
-        if prober.up && silent && prober.lost >= SILENT_PROBES {
-            prober.up = false;
-            warn!(
-                "bridge {} is silent: {} probes were not answered",
-                self.ways[path].bridge().endpoint,
-                prober.lost
-            );
-            // A new socket cuts off what still comes to the old one, so while this may be all there is,
+        let heard = peer.paths[path].heard;
+        if heard.is_none_or(|heard| now.saturating_duration_since(heard) >= SILENT_AFTER)
+            && let Some(lost) = self.probing.fallen_silent(path)
+        {
+            warn!("bridge {} is silent: {lost} probes were not answered", self.ways[path].bridge().endpoint);
+            // A new socket cuts off what still comes to the old one. While that may be all there is,
             // it is kept as long as the server sends to it.
-            let alone = self.probers.iter().all(|prober| !prober.up);
-            self.ways[path].retry_by(if alone { now + USABLE_FOR } else { now });
+            self.ways[path].retry_by(if self.probing.any_up() { now } else { now + USABLE_FOR });
         }
-        let prober = &mut self.probers[path];
+        let Some(session) = peer.newest() else { return };
+        let probe = self.probing.probe(now, path, fabric.rng.random_range(0.8..1.2));
         let control = Control {
             client: self.id,
             path: path as u8,
             validated: false,
-            number: prober.probe(now),
-            count: prober.replies_received(),
-            token: prober.token,
+            number: probe.number,
+            count: probe.count,
+            token: probe.token,
         };
-        // Paths that are probed in step would be disturbed in step.
-        prober.spread = fabric.rng.random_range(0.8..1.2);
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
-        if self.unanswered.len() < UNANSWERED {
-            self.unanswered.push_back(now);
-        }
     }
 
     /// Takes a reply.
@@ -383,23 +302,16 @@ impl Client {
             return Err(Reject::Copy);
         }
         let path = usize::from(control.path);
-        let prober = self.probers.get_mut(path).ok_or(Reject::Malformed)?;
-        let sent = prober.replied(now, &control);
-        if !prober.up {
-            prober.up = true;
-            let rtt = prober.rtt.smoothed().unwrap_or_default().as_secs_f64() * 1e3;
-            info!("bridge {} is up, round trip {rtt:.1} ms", self.ways[path].bridge().endpoint);
+        let way = self.ways.get_mut(path).ok_or(Reject::Malformed)?;
+        if let Some(rtt) = self.probing.replied(now, path, &control) {
+            info!("bridge {} is up, round trip {:.1} ms", way.bridge().endpoint, rtt.as_secs_f64() * 1e3);
         }
-        self.ways[path].answered(now);
+        way.answered(now);
         peer.paths[path].heard = Some(now);
         peer.heard = now;
-        if let Some(sent) = sent {
-            let older = self.unanswered.partition_point(|probe| *probe <= sent);
-            self.unanswered.drain(..older);
-        }
         if peer.next().is_some_and(|session| session.local_id == header.session) {
             self.confirm(now, fabric);
-        } else if !self.lost(now)
+        } else if !self.probing.lost(now)
             && self.handshake.as_ref().is_some_and(|handshake| handshake.why == Why::Lost)
         {
             // The server was only out of reach.
@@ -445,7 +357,7 @@ impl Client {
     ) {
         let path = usize::from(path);
         let Some(way) = self.ways.get_mut(path) else { return };
-        let healthy = self.probers[path].up;
+        let healthy = self.probing.is_up(path);
         if way.resolved(now, answer, healthy, fabric) {
             self.relink(path, now, fabric);
         }
@@ -465,7 +377,7 @@ impl Client {
         let peer = &mut fabric.peers[self.peer.0];
         peer.paths[path].relink(self.ways[path].link());
         peer.update_carriers(now, &mut fabric.outbox);
-        self.probers[path].sent = None;
+        self.probing.hurry_path(path);
         if let Some(handshake) = &mut self.handshake {
             handshake.next = now;
         }

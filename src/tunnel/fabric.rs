@@ -3,20 +3,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::{RngExt, rngs::StdRng};
 use slab::Slab;
 
-use super::link::{Bind, Event, Link, SocketId};
+use super::link::{Bind, Event, Link, PeerId, SocketId};
 use super::outbox::Outbox;
-use super::peer::{Peer, PeerId};
+use super::peer::Peer;
 use super::role::Security;
 use super::stats::Counters;
 use super::wire::{ClientId, FlowId, SessionId};
 
 /// The socket that a program listens on: applications at mpclient, bridges at mpserver.
 pub const LISTENER: SocketId = SocketId(0);
+
+/// How often what only ages is looked at.
+pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Fabric {

@@ -21,6 +21,7 @@ pub mod link;
 mod outbox;
 pub mod path;
 mod peer;
+mod probing;
 mod report;
 pub mod role;
 mod server;
@@ -38,9 +39,8 @@ use rand::rngs::StdRng;
 use client::Client;
 use fabric::Fabric;
 pub use fabric::LISTENER;
-use link::{Bind, Event, Link, NameId, SocketId, Transmit};
+use link::{Bind, Event, Link, NameId, PeerId, SocketId, Transmit};
 use outbox::To;
-use peer::PeerId;
 use role::{Config, Role};
 use server::Server;
 use stats::Counters;
@@ -209,7 +209,8 @@ impl Tunnel {
     /// What is to be sent next.
     #[inline]
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.fabric.outbox.poll(&self.fabric.peers)
+        let peers = &self.fabric.peers;
+        self.fabric.outbox.poll(|id| peers.get(id.0).map_or(&[], |peer| peer.carriers()))
     }
 
     /// What was counted so far.

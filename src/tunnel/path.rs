@@ -5,14 +5,13 @@
 //! carries data as soon as a reply came over it. A server's path begins with an authentic probe;
 //! its link is the address that the probe came from, once that address has returned the token that
 //! was sent there. A probe from elsewhere with the same path number (a NAT that forgot, a bridge
-//! that restarted, an uplink that was redialled) moves the path in the same way: the new address replaces
-//! the old one once it has returned its token, and not before.
+//! that restarted, an uplink that was redialled) moves the path in the same way: the new address
+//! replaces the old one once it has returned its token, and not before.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::link::Link;
-use super::wire::{Control, PathToken, Reject};
+use super::wire::Reject;
 
 /// Paths of one peer, and bridges of one client.
 pub const MAX_PATHS: usize = 32;
@@ -20,10 +19,6 @@ pub const MAX_PATHS: usize = 32;
 /// direction that is down for a while, since the other may still deliver; short enough not to flood
 /// a bridge that is gone.
 pub const USABLE_FOR: Duration = Duration::from_secs(10);
-/// A probe unanswered for this long counts as lost.
-const PROBE_LIFETIME: Duration = Duration::from_secs(3);
-/// Hurried probes in a row.
-const URGENT_PROBES: u32 = 10;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -110,97 +105,6 @@ impl Path {
     }
 }
 
-/// Round-trip time, smoothed as in RFC 6298 section 2.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rtt {
-    smoothed: Option<Duration>,
-    variation: Duration,
-}
-
-impl Rtt {
-    /// Takes one measurement.
-    pub fn sample(&mut self, rtt: Duration) {
-        match self.smoothed {
-            None => {
-                self.smoothed = Some(rtt);
-                self.variation = rtt / 2;
-            }
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
-                self.smoothed = Some((smoothed * 7 + rtt) / 8);
-            }
-        }
-    }
-
-    /// The smoothed value, after the first measurement.
-    pub fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
-    }
-
-    /// After this long a reply is late.
-    pub fn timeout(&self) -> Option<Duration> {
-        self.smoothed.map(|smoothed| smoothed + self.variation * 4)
-    }
-}
-
-/// The client's side of probing: numbers, times, and what is still unanswered.
-#[derive(Debug, Default)]
-pub struct Prober {
-    next_number: u32,
-    unanswered: VecDeque<(u32, Instant)>,
-    replies_received: u32,
-    /// Replies in a row that asked for their token.
-    unproven: u32,
-    /// When the last probe left.
-    pub sent: Option<Instant>,
-    /// The last token received, to be returned.
-    pub token: PathToken,
-    /// How long replies take.
-    pub rtt: Rtt,
-    /// Probes in a row that were not answered.
-    pub lost: u32,
-    /// Whether the path answers, as last said in the log.
-    pub up: bool,
-    /// What the interval to the next probe is multiplied by.
-    pub spread: f64,
-}
-
-impl Prober {
-    /// Numbers a probe that leaves now.
-    pub fn probe(&mut self, now: Instant) -> u32 {
-        let number = self.next_number;
-        self.next_number = number.wrapping_add(1);
-        self.unanswered.retain(|(_, sent)| now.saturating_duration_since(*sent) < PROBE_LIFETIME);
-        self.unanswered.push_back((number, now));
-        self.sent = Some(now);
-        self.lost = self.lost.saturating_add(1);
-        number
-    }
-
-    /// Takes a reply. Returns when its probe left, if that is still known.
-    pub fn replied(&mut self, now: Instant, reply: &Control) -> Option<Instant> {
-        self.replies_received = self.replies_received.wrapping_add(1);
-        self.lost = 0;
-        self.token = reply.token;
-        self.unproven = if reply.validated { 0 } else { self.unproven.saturating_add(1) };
-        let at = self.unanswered.iter().position(|(number, _)| *number == reply.number)?;
-        let (_, sent) = self.unanswered.remove(at)?;
-        self.rtt.sample(now.saturating_duration_since(sent));
-        Some(sent)
-    }
-
-    /// Whether the server waits for its token. A path whose address changes with every packet is
-    /// never proven; it is not hurried for ever.
-    pub fn urgent(&self) -> bool {
-        (1..=URGENT_PROBES).contains(&self.unproven)
-    }
-
-    /// Replies received in all.
-    pub fn replies_received(&self) -> u32 {
-        self.replies_received
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
 mod tests {
@@ -256,18 +160,5 @@ mod tests {
         assert_eq!(probe(&mut path, 1, 1, true, true), (Some(true), Some(link(1))));
         assert_eq!(probe(&mut path, 1, 1, true, true), (None, Some(link(1))), "once for each link");
         assert_eq!(probe(&mut path, 6, 0, true, true), (None, Some(link(1))), "an old one never");
-    }
-
-    #[test]
-    fn smoothed_rtt_follows_rfc_6298() {
-        let mut rtt = Rtt::default();
-        rtt.sample(Duration::from_millis(100));
-        assert_eq!(
-            (rtt.smoothed, rtt.variation),
-            (Some(Duration::from_millis(100)), Duration::from_millis(50))
-        );
-        rtt.sample(Duration::from_millis(180));
-        assert_eq!(rtt.smoothed, Some(Duration::from_millis(110)));
-        assert_eq!(rtt.variation, Duration::from_micros(57_500));
     }
 }

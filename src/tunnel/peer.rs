@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::flow::Flows;
-use super::link::Link;
+use super::link::{Link, PeerId};
 use super::outbox::{Outbox, To};
 use super::path::Path;
 use super::session::Session;
@@ -22,10 +22,6 @@ const WAITING: usize = 256;
 const WAITING_LEN: usize = 256 * 1024;
 /// A datagram that waited longer is of no use to anybody.
 const WAITING_FOR: Duration = Duration::from_secs(3);
-
-/// Numbers the peers of one tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PeerId(pub usize);
 
 /// See the module.
 pub struct Peer {

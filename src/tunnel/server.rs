@@ -12,13 +12,11 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
 
-use super::client::HOUSEKEEPING;
-use super::fabric::Fabric;
+use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake;
-use super::link::{Bind, Endpoint, Event, Host, Link, NameId, SocketId};
+use super::link::{Bind, Endpoint, Event, Host, Link, NameId, PeerId, SocketId};
 use super::outbox::To;
 use super::path::{Arrival, MAX_PATHS, Path};
-use super::peer::PeerId;
 use super::session::Session;
 use super::token::Tokens;
 use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};

@@ -111,8 +111,8 @@ impl Session {
         out.extend_from_slice(&tag);
     }
 
-    /// Opens a probe or a reply, and tells whether it is a copy of one that came before: a probe that
-    /// was overtaken by a copy of itself from elsewhere still has something to say.
+    /// Opens a probe or a reply, and tells whether it is a copy of one that came before: a probe
+    /// that was overtaken by a copy of itself from elsewhere still has something to say.
     ///
     /// # Errors
     /// As [`Self::open_data`], but for [`Reject::Copy`].

@@ -1,0 +1,325 @@
+//! A client's probing: when each path is asked, what the answers say of it, and what it means when
+//! none come.
+//!
+//! Often while data flows, seldom while nothing does, and in a hurry while an answer is late: then
+//! either a packet was lost or the server was, and a few more probes tell which.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::wire::{Control, PathToken};
+
+/// Probes while datagrams flow. With [`LOST_AFTER`] and one try of a handshake this keeps the
+/// promise that a restarted server is found within a second.
+const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+/// Probes while a probe is late, and while a new session waits for its proof.
+const PROBE_FAST: Duration = Duration::from_millis(100);
+/// Probes on a path that does not answer while others do: what came back carries again soon.
+const PROBE_SILENT: Duration = Duration::from_millis(500);
+/// Probes while nothing flows; NATs forget a mapping after 30 seconds and more.
+const PROBE_IDLE: Duration = Duration::from_secs(1);
+/// A probe that must leave at once still waits this long after the one before it.
+const PROBE_GAP: Duration = Duration::from_millis(10);
+/// Such probes in a row.
+const URGENT_PROBES: u32 = 10;
+/// A probe unanswered for this long counts as lost.
+const PROBE_LIFETIME: Duration = Duration::from_secs(3);
+/// Nothing flows when nothing has for this long.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+/// The server seems lost when no path has answered for this long (or twice the best path's round
+/// trip, if that is longer) ...
+const LOST_AFTER: Duration = Duration::from_millis(400);
+/// ... and this many probes: one lost packet is no lost server.
+const LOST_PROBES: usize = 3;
+/// Unanswered probes remembered, over all paths: far more than [`LOST_PROBES`].
+const UNANSWERED: usize = 256;
+/// A path does not answer when this many probes in a row were not answered.
+const SILENT_PROBES: u32 = 5;
+
+/// What the client is doing besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A session is in use.
+    Steady,
+    /// A new session waits for its proof, which a probe brings.
+    Proving,
+    /// There is no session, or no answer: handshakes are under way, and ask often enough.
+    Seeking,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Probing {
+    paths: Vec<Prober>,
+    /// When probes left, on any path, that were sent after the newest probe that was answered. What
+    /// an older reply says of the server is no longer news: on a slow path, replies of a server
+    /// that was killed keep coming.
+    unanswered: VecDeque<Instant>,
+    last_data: Instant,
+}
+
+impl Probing {
+    /// This many paths, all to be probed at once.
+    pub fn new(now: Instant, paths: usize) -> Self {
+        let paths = (0..paths).map(|_| Prober::default()).collect();
+        Self { paths, unanswered: VecDeque::new(), last_data: now }
+    }
+
+    /// Notes that a datagram passes, either way. After a pause the paths are probed at once, since
+    /// who knows what has become of the server; returns whether that is so.
+    #[inline]
+    pub fn active(&mut self, now: Instant) -> bool {
+        let paused = self.idle(now);
+        if paused {
+            self.hurry();
+        }
+        self.last_data = now;
+        paused
+    }
+
+    /// Has all paths probed at once.
+    pub fn hurry(&mut self) {
+        self.paths.iter_mut().for_each(|path| path.sent = None);
+    }
+
+    /// Has one path probed at once: it has another link.
+    pub fn hurry_path(&mut self, path: usize) {
+        self.paths[path].sent = None;
+    }
+
+    /// When a path's next probe is due.
+    pub fn due(&self, now: Instant, path: usize, usable: bool, phase: Phase) -> Instant {
+        let path = &self.paths[path];
+        let Some(sent) = path.sent else { return now };
+        if path.urgent() {
+            return sent + PROBE_GAP;
+        }
+        let late = self.unanswered.front().is_some_and(|since| now >= self.late_at(*since));
+        let interval = match phase {
+            Phase::Proving => PROBE_FAST,
+            Phase::Seeking => PROBE_IDLE,
+            Phase::Steady if late => PROBE_FAST,
+            Phase::Steady if path.lost >= SILENT_PROBES || !usable => PROBE_SILENT,
+            Phase::Steady if self.idle(now) => PROBE_IDLE,
+            Phase::Steady => PROBE_INTERVAL,
+        };
+        sent + interval.mul_f64(path.spread)
+    }
+
+    /// The next moment at which missing answers change what is due.
+    pub fn next_change(&self, now: Instant) -> Option<Instant> {
+        let since = *self.unanswered.front()?;
+        [self.late_at(since), since + self.patience()].into_iter().filter(|at| *at > now).min()
+    }
+
+    /// A probe leaves. `spread` is what the interval to the next is multiplied by: paths that are
+    /// probed in step would be disturbed in step.
+    pub fn probe(&mut self, now: Instant, path: usize, spread: f64) -> Probe {
+        if self.unanswered.len() < UNANSWERED {
+            self.unanswered.push_back(now);
+        }
+        self.paths[path].probe(now, spread)
+    }
+
+    /// Takes a reply to a probe of this path. Returns the path's round trip if it has not answered
+    /// before, or not for a while.
+    pub fn replied(&mut self, now: Instant, path: usize, reply: &Control) -> Option<Duration> {
+        let path = self.paths.get_mut(path)?;
+        let sent = path.replied(now, reply);
+        let news = !std::mem::replace(&mut path.up, true);
+        let rtt = news.then(|| path.rtt.smoothed().unwrap_or_default());
+        if let Some(sent) = sent {
+            let older = self.unanswered.partition_point(|probe| *probe <= sent);
+            self.unanswered.drain(..older);
+        }
+        rtt
+    }
+
+    /// Whether a path answers, as last said in the log.
+    pub fn is_up(&self, path: usize) -> bool {
+        self.paths[path].up
+    }
+
+    /// Whether any path answers.
+    pub fn any_up(&self) -> bool {
+        self.paths.iter().any(|path| path.up)
+    }
+
+    /// How many probes in a row a path that used to answer has left unanswered, if it is time to
+    /// say so; said once.
+    pub fn fallen_silent(&mut self, path: usize) -> Option<u32> {
+        let path = &mut self.paths[path];
+        let silent = path.up && path.lost >= SILENT_PROBES;
+        path.up &= !silent;
+        silent.then_some(path.lost)
+    }
+
+    /// Whether no path answers, while one would have long since.
+    pub fn lost(&self, now: Instant) -> bool {
+        let since = self.unanswered.front().filter(|_| self.unanswered.len() >= LOST_PROBES);
+        since.is_some_and(|since| now >= *since + self.patience())
+    }
+
+    fn idle(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last_data) >= IDLE_AFTER
+    }
+
+    fn patience(&self) -> Duration {
+        let best = self.answering().filter_map(|path| path.rtt.smoothed()).min();
+        LOST_AFTER.max(2 * best.unwrap_or_default())
+    }
+
+    /// When the oldest unanswered probe is late.
+    fn late_at(&self, since: Instant) -> Instant {
+        let best = self.answering().filter_map(|path| path.rtt.timeout()).min();
+        since + best.unwrap_or(PROBE_INTERVAL) + PROBE_FAST / 2
+    }
+
+    /// The paths whose round trip says something about the next one.
+    fn answering(&self) -> impl Iterator<Item = &Prober> {
+        self.paths.iter().filter(|path| path.lost < SILENT_PROBES)
+    }
+}
+
+/// What a probe says of its path.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Its number.
+    pub number: u32,
+    /// Replies received so far.
+    pub count: u32,
+    /// The last token received.
+    pub token: PathToken,
+}
+
+/// One path's numbers and times.
+#[derive(Debug, Default)]
+struct Prober {
+    next_number: u32,
+    unanswered: VecDeque<(u32, Instant)>,
+    replies_received: u32,
+    /// Replies in a row that asked for their token.
+    unproven: u32,
+    /// When the last probe left.
+    sent: Option<Instant>,
+    token: PathToken,
+    rtt: Rtt,
+    /// Probes in a row that were not answered.
+    lost: u32,
+    up: bool,
+    spread: f64,
+}
+
+impl Prober {
+    fn probe(&mut self, now: Instant, spread: f64) -> Probe {
+        let number = self.next_number;
+        self.next_number = number.wrapping_add(1);
+        self.unanswered.retain(|(_, sent)| now.saturating_duration_since(*sent) < PROBE_LIFETIME);
+        self.unanswered.push_back((number, now));
+        self.sent = Some(now);
+        self.lost = self.lost.saturating_add(1);
+        self.spread = spread;
+        Probe { number, count: self.replies_received, token: self.token }
+    }
+
+    /// Takes a reply. Returns when its probe left, if that is still known.
+    fn replied(&mut self, now: Instant, reply: &Control) -> Option<Instant> {
+        self.replies_received = self.replies_received.wrapping_add(1);
+        self.lost = 0;
+        self.token = reply.token;
+        self.unproven = if reply.validated { 0 } else { self.unproven.saturating_add(1) };
+        let at = self.unanswered.iter().position(|(number, _)| *number == reply.number)?;
+        let (_, sent) = self.unanswered.remove(at)?;
+        self.rtt.sample(now.saturating_duration_since(sent));
+        Some(sent)
+    }
+
+    /// Whether the server waits for its token. A path whose address changes with every packet is
+    /// never proven; it is not hurried for ever.
+    fn urgent(&self) -> bool {
+        (1..=URGENT_PROBES).contains(&self.unproven)
+    }
+}
+
+/// Round-trip time, smoothed as in RFC 6298 section 2.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rtt {
+    smoothed: Option<Duration>,
+    variation: Duration,
+}
+
+impl Rtt {
+    /// Takes one measurement.
+    fn sample(&mut self, rtt: Duration) {
+        match self.smoothed {
+            None => {
+                self.smoothed = Some(rtt);
+                self.variation = rtt / 2;
+            }
+            Some(smoothed) => {
+                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
+                self.smoothed = Some((smoothed * 7 + rtt) / 8);
+            }
+        }
+    }
+
+    /// The smoothed value, after the first measurement.
+    fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    /// After this long a reply is late.
+    fn timeout(&self) -> Option<Duration> {
+        self.smoothed.map(|smoothed| smoothed + self.variation * 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smoothed_rtt_follows_rfc_6298() {
+        let mut rtt = Rtt::default();
+        rtt.sample(Duration::from_millis(100));
+        assert_eq!(
+            (rtt.smoothed, rtt.variation),
+            (Some(Duration::from_millis(100)), Duration::from_millis(50))
+        );
+        rtt.sample(Duration::from_millis(180));
+        assert_eq!(rtt.smoothed, Some(Duration::from_millis(110)));
+        assert_eq!(rtt.variation, Duration::from_micros(57_500));
+    }
+
+    #[test]
+    fn only_a_probe_sent_since_tells_that_the_server_is_there() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let reply = |number| Control {
+            client: crate::tunnel::wire::ClientId(0),
+            path: 0,
+            validated: true,
+            number,
+            count: 0,
+            token: PathToken(0),
+        };
+        let mut probing = Probing::new(begin, 2);
+        // Path 0 answers within a millisecond, path 1 within 800. The server dies at 200 ms.
+        for (ms, number) in [(0, 0), (100, 1)] {
+            probing.probe(at(ms), 0, 1.0);
+            probing.probe(at(ms), 1, 1.0);
+            probing.replied(at(ms + 1), 0, &reply(number));
+        }
+        for ms in [200, 300, 400] {
+            probing.probe(at(ms), 0, 1.0);
+        }
+        assert!(!probing.lost(at(599)));
+        assert!(probing.lost(at(600)));
+        // What it answered while it lived still comes in over path 1.
+        probing.replied(at(800), 1, &reply(0));
+        assert!(probing.lost(at(800)));
+        probing.replied(at(801), 0, &reply(3));
+        assert!(!probing.lost(at(801)));
+    }
+}
