@@ -76,11 +76,23 @@ pub fn serve(config: Config) -> Result<(), Failure> {
     if let Err(error) = net::raise_open_files_limit() {
         warn!("cannot raise the limit of open files: {error}; the number of applications is limited by it");
     }
+    keep_memory_private();
     let mut event_loop = EventLoop::new(config)?;
     event_loop
         .stop_on_signals()
         .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
+}
+
+/// Keeps keys out of core dumps, and out of reach of other processes of the same user (ptrace).
+fn keep_memory_private() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+            warn!("cannot keep this process out of core dumps: {error}; they would hold its keys");
+        }
+    }
 }
 
 /// Prints a line, where there is somebody to read it: `eprintln!` panics where standard error is

@@ -17,8 +17,8 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::gather::{self, Gather};
 use super::resolver::Resolver;
-use super::sockets::Sockets;
-use crate::tunnel::link::{Bind, Event, Link, SocketId};
+use super::sockets::{Sockets, Trouble};
+use crate::tunnel::link::{Bind, Event, SocketId};
 use crate::tunnel::role::Config;
 use crate::tunnel::{LISTENER, Tunnel};
 
@@ -27,7 +27,7 @@ use crate::tunnel::{LISTENER, Tunnel};
 const RECEIVE_CALLS: usize = 4;
 /// Readiness events taken at a time.
 const EVENTS: usize = 256;
-/// A socket's trouble is logged at most this often.
+/// Trouble with an address is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
@@ -80,8 +80,8 @@ pub struct EventLoop {
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
-    /// When trouble with a socket was last logged.
-    troubles: HashMap<SocketId, Instant>,
+    /// When trouble with a remote address was last logged. A listener's are one: it has many.
+    troubles: HashMap<Option<SocketAddr>, Instant>,
 }
 
 impl EventLoop {
@@ -201,22 +201,15 @@ impl EventLoop {
         while let Some(event) = self.tunnel.poll_event() {
             match event {
                 Event::Open(id, bind) => self.open(now, id, bind),
-                Event::Close(id) => {
-                    self.sockets.close(id);
-                    self.troubles.remove(&id);
-                }
+                Event::Close(id) => self.sockets.close(id),
                 Event::Resolve(name, endpoint) => self.resolver.look_up(name, endpoint),
             }
         }
-        let mut trouble = None;
         while let Some(transmit) = self.tunnel.poll_transmit() {
-            let link = transmit.link;
-            if let Err(error) = self.sockets.send(now, transmit) {
-                trouble = Some((link, error));
-            }
+            self.sockets.send(now, transmit);
         }
-        if let Some((link, error)) = trouble {
-            self.complain(now, link, &error);
+        if let Some(trouble) = self.sockets.trouble.take() {
+            self.complain(now, &trouble);
         }
     }
 
@@ -225,7 +218,7 @@ impl EventLoop {
             // What arrived before the registration is not told.
             Ok(()) => self.note_ready(id),
             Err(error) => {
-                if self.deserves_line(now, LISTENER) {
+                if self.deserves_line(now, None) {
                     warn!("cannot open a socket: {error}; trying again");
                 }
                 self.tunnel.handle_socket_error(now, id);
@@ -239,21 +232,25 @@ impl EventLoop {
         }
     }
 
-    fn complain(&mut self, now: Instant, link: Link, error: &io::Error) {
-        if self.deserves_line(now, link.socket) {
-            warn!(
-                "cannot send to {}: {error} ({} so far)",
-                self.tunnel.describe(link),
-                self.sockets.counters.failed
-            );
+    #[cold]
+    fn complain(&mut self, now: Instant, trouble: &Trouble) {
+        let Trouble { link, error, unsent } = trouble;
+        if !self.deserves_line(now, (link.socket != LISTENER).then_some(link.remote)) {
+            return;
+        }
+        let who = self.tunnel.describe(*link);
+        if *unsent {
+            warn!("cannot send to {who}: {error} ({} so far)", self.sockets.counters.failed);
+        } else {
+            warn!("{who} cannot be reached: {error}");
         }
     }
 
-    fn deserves_line(&mut self, now: Instant, id: SocketId) -> bool {
-        let due =
-            self.troubles.get(&id).is_none_or(|last| now.saturating_duration_since(*last) >= LOG_INTERVAL);
+    fn deserves_line(&mut self, now: Instant, about: Option<SocketAddr>) -> bool {
+        self.troubles.retain(|_, last| now.saturating_duration_since(*last) < LOG_INTERVAL);
+        let due = !self.troubles.contains_key(&about);
         if due {
-            self.troubles.insert(id, now);
+            self.troubles.insert(about, now);
         }
         due
     }

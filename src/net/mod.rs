@@ -3,8 +3,9 @@
 
 mod event_loop;
 mod gather;
+mod options;
 mod resolver;
 mod sockets;
 
 pub use event_loop::{EventLoop, StartError, Stopper};
-pub use sockets::raise_open_files_limit;
+pub use options::raise_open_files_limit;

@@ -14,13 +14,12 @@ use log::{debug, info};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::SockRef;
 
+use super::options::{self, BUFFER_LEN};
 use crate::tunnel::LISTENER;
 use crate::tunnel::link::{Bind, Link, SocketId, Transmit};
 
-/// What a socket is to buffer: 100 ms at 1 Gbps. The kernel doubles it for its own bookkeeping.
-const BUFFER_LEN: usize = 12_500_000;
 /// Each receive slot takes the longest run that coalescing makes.
 const SLOT_LEN: usize = 65_536;
 /// A run that was too long for a route is sent singly for this long; then the route may have
@@ -32,10 +31,20 @@ const MAX_OVERSIZE: usize = 1024;
 /// What became of packets that could not be sent. Counted by the packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SendCounters {
-    /// The socket's buffer was full.
+    /// The socket's buffer or the interface's queue was full.
     pub(super) would_block: u64,
     /// Anything else.
     pub(super) failed: u64,
+}
+
+/// What the system had to say about a link.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) link: Link,
+    pub(super) error: io::Error,
+    /// Whether packets could not be sent. Otherwise it is news about some that were, which a router
+    /// or the other end gave (ICMP): anybody could, so it is for the log alone.
+    pub(super) unsent: bool,
 }
 
 /// See the module.
@@ -48,6 +57,8 @@ pub(super) struct Sockets {
     /// it.
     oversize: HashMap<SocketAddr, (usize, Instant)>,
     pub(super) counters: SendCounters,
+    /// The last trouble, for whoever takes it.
+    pub(super) trouble: Option<Trouble>,
     buffers_told: bool,
 }
 
@@ -55,6 +66,8 @@ struct OpenSocket {
     io: UdpSocket,
     state: UdpSocketState,
     ipv6: bool,
+    /// The one address that a socket which is no listener speaks with.
+    towards: Option<SocketAddr>,
 }
 
 impl Sockets {
@@ -66,29 +79,29 @@ impl Sockets {
             slots: vec![0; BATCH_SIZE * SLOT_LEN].into_boxed_slice(),
             oversize: HashMap::new(),
             counters: SendCounters::default(),
+            trouble: None,
             buffers_told: false,
         }
     }
 
     /// Opens a socket.
     pub(super) fn open(&mut self, id: SocketId, bind: Bind) -> io::Result<()> {
-        let socket = match bind {
-            Bind::Listen(address) => match bound(address) {
-                Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(&error) => {
-                    info!("this machine has no IPv6: listening on 0.0.0.0");
-                    bound((Ipv4Addr::UNSPECIFIED, address.port()).into())
-                }
-                result => result,
-            },
-            Bind::Towards(remote) if remote.is_ipv4() => bound((Ipv4Addr::UNSPECIFIED, 0).into()),
-            Bind::Towards(_) => bound((Ipv6Addr::UNSPECIFIED, 0).into()),
-        }?;
-        self.enlarge_buffers(&socket);
+        let (socket, towards) = match bind {
+            Bind::Listen(address) => (listener(address)?, None),
+            Bind::Towards(remote) if remote.is_ipv4() => {
+                (options::bound((Ipv4Addr::UNSPECIFIED, 0).into())?, Some(remote))
+            }
+            Bind::Towards(remote) => (options::bound((Ipv6Addr::UNSPECIFIED, 0).into())?, Some(remote)),
+        };
+        self.note_buffers(options::enlarge_buffers(&socket));
         let ipv6 = socket.local_addr()?.is_ipv6();
-        let state = offload(&socket, ipv6)?;
+        let state = options::offload(SockRef::from(&socket), ipv6)?;
+        if towards.is_some() {
+            options::want_news(&socket, ipv6)?;
+        }
         let mut io = UdpSocket::from_std(socket.into());
         self.registry.register(&mut io, token(id), Interest::READABLE)?;
-        self.sockets.insert(id, OpenSocket { io, state, ipv6 });
+        self.sockets.insert(id, OpenSocket { io, state, ipv6, towards });
         Ok(())
     }
 
@@ -109,7 +122,8 @@ impl Sockets {
     /// One receive call: hands each datagram to `take`. Returns whether there may be more.
     #[inline]
     pub(super) fn receive(&mut self, id: SocketId, mut take: impl FnMut(Link, &mut [u8])) -> bool {
-        let Some(OpenSocket { io, state, .. }) = self.sockets.get(&id) else { return false };
+        let Some(socket) = self.sockets.get(&id) else { return false };
+        let OpenSocket { io, state, .. } = socket;
         let mut chunks = self.slots.chunks_exact_mut(SLOT_LEN);
         let mut slots: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("a slot for each of the batch")));
@@ -119,7 +133,7 @@ impl Sockets {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) => {
                 // News about an earlier packet; the next call goes on.
-                debug!("receiving: {error}");
+                self.trouble = socket.news(id, error);
                 return true;
             }
         };
@@ -140,14 +154,15 @@ impl Sockets {
         count == BATCH_SIZE
     }
 
-    /// Sends a run. A copy that cannot be sent is lost, on this link alone, and counted.
-    ///
-    /// # Errors
-    /// The last error, where packets were lost for another reason than a full buffer.
+    /// Sends a run. What cannot be sent is lost, on this link alone, and counted.
     #[inline]
-    pub(super) fn send(&mut self, now: Instant, transmit: Transmit<'_>) -> io::Result<()> {
-        let Some(socket) = self.sockets.get(&transmit.link.socket) else { return Ok(()) };
-        let remote = transmit.link.remote;
+    pub(super) fn send(&mut self, now: Instant, transmit: Transmit<'_>) {
+        let Link { socket: id, remote, .. } = transmit.link;
+        let Some(socket) = self.sockets.get(&id) else {
+            // It could not be opened, which was said.
+            self.counters.failed += transmit.packets().count() as u64;
+            return;
+        };
         let single = transmit.contents.len() <= transmit.segment_len;
         let packets = socket.state.max_gso_segments();
         if single || packets == 1 || self.is_oversize(now, remote, transmit.segment_len) {
@@ -155,46 +170,64 @@ impl Sockets {
         }
         for run in transmit.contents.chunks(packets * transmit.segment_len) {
             let run = Transmit { contents: run, ..transmit };
-            match self.sockets[&transmit.link.socket].try_send(run) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.counters.would_block += run.packets().count() as u64;
-                }
-                Err(error) => {
-                    // The run may be longer than the route's MTU where its packets, sent singly, are cut into
-                    // fragments; or the interface cannot cut runs, which quinn-udp
-                    // remembers.
-                    if quinn_udp::is_msg_size_err(&error) {
-                        self.note_oversize(now, remote, transmit.segment_len);
-                    }
-                    self.send_singly(run)?;
-                }
+            let Err(error) = self.send_at_once(run) else { continue };
+            if is_full(&error) {
+                self.counters.would_block += run.packets().count() as u64;
+                continue;
             }
+            // The run may be longer than the route's MTU where its packets, sent singly, are cut into
+            // fragments; or the interface cannot cut runs, which quinn-udp remembers.
+            if quinn_udp::is_msg_size_err(&error) {
+                self.note_oversize(now, remote, transmit.segment_len);
+            }
+            self.send_singly(run);
         }
-        Ok(())
     }
 
-    fn send_singly(&mut self, transmit: Transmit<'_>) -> io::Result<()> {
-        let socket = &self.sockets[&transmit.link.socket];
-        let mut result = Ok(());
+    fn send_singly(&mut self, transmit: Transmit<'_>) {
         for packet in transmit.packets() {
             let single = Transmit { contents: packet, segment_len: packet.len(), ..transmit };
-            // An error may be news about an earlier packet, told instead of sending this one: once more.
-            let sent = socket.try_send(single).or_else(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => Err(error),
-                _ if quinn_udp::is_msg_size_err(&error) => Err(error),
-                _ => socket.try_send(single),
-            });
-            match sent {
+            match self.send_at_once(single) {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.counters.would_block += 1,
+                Err(error) if is_full(&error) => self.counters.would_block += 1,
                 Err(error) => {
                     self.counters.failed += 1;
-                    result = Err(error);
+                    self.keep_offload(transmit.link.socket);
+                    self.trouble = Some(Trouble { link: transmit.link, error, unsent: true });
                 }
             }
         }
-        result
+    }
+
+    /// Sends in one call. An error may be news about an earlier packet, told instead of sending this
+    /// one: then once more.
+    #[inline]
+    fn send_at_once(&mut self, transmit: Transmit<'_>) -> io::Result<()> {
+        let id = transmit.link.socket;
+        let socket = &self.sockets[&id];
+        match socket.try_send(transmit) {
+            Err(error) if !is_full(&error) && !quinn_udp::is_msg_size_err(&error) => {
+                let again = socket.try_send(transmit);
+                if again.is_ok() {
+                    self.trouble = socket.news(id, error);
+                }
+                again
+            }
+            result => result,
+        }
+    }
+
+    /// quinn-udp takes some errors for an interface's that cannot cut runs, and sends none any more.
+    /// Where a single packet fails too (an address of ours that is gone, say), that was not it.
+    fn keep_offload(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(&id).filter(|socket| socket.state.max_gso_segments() == 1)
+        else {
+            return;
+        };
+        match options::offload(SockRef::from(&socket.io), socket.ipv6) {
+            Ok(state) => socket.state = state,
+            Err(error) => debug!("a socket without segmentation offload: {error}"),
+        }
     }
 
     fn is_oversize(&self, now: Instant, remote: SocketAddr, segment_len: usize) -> bool {
@@ -209,8 +242,7 @@ impl Sockets {
         }
     }
 
-    fn enlarge_buffers(&mut self, socket: &Socket) {
-        let got = enlarge_buffers(socket);
+    fn note_buffers(&mut self, got: usize) {
         if got < BUFFER_LEN && !self.buffers_told {
             self.buffers_told = true;
             info!(
@@ -234,6 +266,14 @@ impl OpenSocket {
         self.io.try_io(|| self.state.try_send((&self.io).into(), &transmit))
     }
 
+    /// Takes note of an error that is no packet's of now.
+    #[cold]
+    fn news(&self, id: SocketId, error: io::Error) -> Option<Trouble> {
+        options::forget_news(&self.io);
+        let remote = self.towards?;
+        Some(Trouble { link: Link { socket: id, remote, local: None }, error, unsent: false })
+    }
+
     /// An IPv4 address as an IPv6 socket wants it.
     fn mapped(&self, address: SocketAddr) -> SocketAddr {
         match address.ip() {
@@ -243,82 +283,86 @@ impl OpenSocket {
     }
 }
 
-/// Lets this process open as many files as it may: each flow of a server is one.
-///
-/// # Errors
-/// The system refused; the limit is as it was.
-pub fn raise_open_files_limit() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        setrlimit(Resource::Nofile, limit)?;
-    }
-    Ok(())
-}
-
 /// The token under which a socket's readiness is told.
 fn token(id: SocketId) -> Token {
     Token(id.0 as usize)
 }
 
-fn bound(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(address.ip() != Ipv6Addr::UNSPECIFIED)?;
+/// A listener's socket. Where the system has no IPv6, one that was to take both IP versions takes
+/// IPv4.
+fn listener(address: SocketAddr) -> io::Result<socket2::Socket> {
+    match options::bound(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && options::lacks_ipv6(&error) => {
+            info!("this machine has no IPv6: listening on 0.0.0.0");
+            options::bound((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        result => result,
     }
-    socket.bind(&address.into())?;
-    Ok(socket)
 }
 
-fn lacks_ipv6(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+/// Whether a packet was not sent because there is no room for it now.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error())
 }
 
-/// Makes a socket ready for batches, and undoes what quinn-udp sets for QUIC alone: datagrams
-/// larger than the path's MTU must be cut into fragments, here or on the way, and not vanish.
-fn offload(socket: &Socket, ipv6: bool) -> io::Result<UdpSocketState> {
-    let state = UdpSocketState::new(socket.into())?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        use nix::sys::socket::{setsockopt, sockopt};
-        use rustix::net::sockopt::{
-            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
-        };
-        // IPv4 routers cut what is too large when they may, so that not even a route that swallows ICMP
-        // loses it. IPv6 routers never do: there the kernel has to learn.
-        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
-        if ipv6 {
-            set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)?;
-            setsockopt(socket, sockopt::Ipv6DontFrag, &false)?;
-        }
-        // A time stamp on every packet costs, and nobody reads it.
-        setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
-    }
-    Ok(state)
-}
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any instant will do")]
+mod tests {
+    use mio::Poll;
 
-/// Asks for large buffers, beyond the system's limit where we may. Returns what the receive buffer
-/// got, in octets.
-fn enlarge_buffers(socket: &Socket) -> usize {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        use nix::sys::socket::{setsockopt, sockopt};
-        if setsockopt(socket, sockopt::RcvBufForce, &BUFFER_LEN).is_err() {
-            let _ = socket.set_recv_buffer_size(BUFFER_LEN);
-        }
-        if setsockopt(socket, sockopt::SndBufForce, &BUFFER_LEN).is_err() {
-            let _ = socket.set_send_buffer_size(BUFFER_LEN);
-        }
-        // Linux tells twice what it was asked for (socket(7)).
-        socket.recv_buffer_size().unwrap_or(0) / 2
+    use super::*;
+
+    const PATH: SocketId = SocketId(1);
+
+    /// A listener on the loopback, and a socket towards it.
+    fn sockets(loopback: impl Into<IpAddr>) -> (Poll, Sockets, SocketAddr) {
+        let poll = Poll::new().expect("a poll");
+        let mut sockets = Sockets::new(poll.registry().try_clone().expect("its registry"));
+        sockets.open(LISTENER, Bind::Listen((loopback.into(), 0).into())).expect("a listener");
+        let address = sockets.local_addr(LISTENER).expect("its address");
+        sockets.open(PATH, Bind::Towards(address)).expect("a socket");
+        (poll, sockets, address)
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        let _ = socket.set_recv_buffer_size(BUFFER_LEN);
-        let _ = socket.set_send_buffer_size(BUFFER_LEN);
-        socket.recv_buffer_size().unwrap_or(0)
+
+    fn run(link: Link) -> Transmit<'static> {
+        Transmit { link, contents: &[7; 300], segment_len: 100 }
+    }
+
+    fn received(sockets: &mut Sockets) -> usize {
+        let mut count = 0;
+        while sockets.receive(LISTENER, |_, datagram| count += usize::from(datagram.len() == 100)) {}
+        count
+    }
+
+    #[test]
+    fn a_packet_is_sent_though_the_system_has_news_about_the_one_before() {
+        let (_poll, mut sockets, address) = sockets(Ipv4Addr::LOCALHOST);
+        let link = Link { socket: PATH, remote: address, local: None };
+        sockets.close(LISTENER);
+        sockets.send(Instant::now(), run(link));
+        assert!(sockets.trouble.is_none(), "no news yet");
+        sockets.open(LISTENER, Bind::Listen(address)).expect("the same address again");
+        sockets.send(Instant::now(), run(link));
+        assert_eq!(received(&mut sockets), 3);
+        let trouble = sockets.trouble.take().expect("news");
+        assert_eq!((trouble.link, trouble.unsent), (link, false));
+        assert_eq!(trouble.error.kind(), io::ErrorKind::ConnectionRefused);
+        sockets.send(Instant::now(), run(link));
+        assert!(sockets.trouble.is_none(), "it is old");
+    }
+
+    #[test]
+    fn an_address_of_ours_that_is_gone_does_not_end_segmentation_offload() {
+        let (_poll, mut sockets, address) = sockets(Ipv6Addr::LOCALHOST);
+        let before = sockets.sockets[&PATH].state.max_gso_segments();
+        let gone =
+            Link { socket: PATH, remote: address, local: Some("2001:db8::99".parse().expect("an address")) };
+        sockets.send(Instant::now(), run(gone));
+        assert_eq!(sockets.counters.failed, 3);
+        assert!(sockets.trouble.take().expect("trouble").unsent);
+        assert_eq!(sockets.sockets[&PATH].state.max_gso_segments(), before);
+        sockets.send(Instant::now(), run(Link { local: None, ..gone }));
+        assert_eq!(received(&mut sockets), 3);
     }
 }

@@ -269,7 +269,10 @@ impl Client {
         if heard.is_none_or(|heard| now.saturating_duration_since(heard) >= SILENT_AFTER)
             && let Some(lost) = self.probing.fallen_silent(path)
         {
-            warn!("bridge {} is silent: {lost} probes were not answered", self.ways[path].bridge().endpoint);
+            if let Some(left_out) = fabric.lines.line(now) {
+                let bridge = &self.ways[path].bridge().endpoint;
+                warn!("bridge {bridge} is silent: {lost} probes were not answered{left_out}");
+            }
             // A new socket cuts off what still comes to the old one. While that may be all there is,
             // it is kept as long as the server sends to it.
             self.ways[path].retry_by(if self.probing.any_up() { now } else { now + USABLE_FOR });
@@ -303,8 +306,11 @@ impl Client {
         }
         let path = usize::from(control.path);
         let way = self.ways.get_mut(path).ok_or(Reject::Malformed)?;
-        if let Some(rtt) = self.probing.replied(now, path, &control) {
-            info!("bridge {} is up, round trip {:.1} ms", way.bridge().endpoint, rtt.as_secs_f64() * 1e3);
+        if let Some(rtt) = self.probing.replied(now, path, &control)
+            && let Some(left_out) = fabric.lines.line(now)
+        {
+            let (bridge, ms) = (&way.bridge().endpoint, rtt.as_secs_f64() * 1e3);
+            info!("bridge {bridge} is up, round trip {ms:.1} ms{left_out}");
         }
         way.answered(now);
         peer.paths[path].heard = Some(now);

@@ -12,7 +12,7 @@ use super::link::{Bind, Event, Link, PeerId, SocketId};
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::role::Security;
-use super::stats::Counters;
+use super::stats::{Counters, LineBudget};
 use super::wire::{ClientId, FlowId, SessionId};
 
 /// The socket that a program listens on: applications at mpclient, bridges at mpserver.
@@ -39,6 +39,8 @@ pub struct Fabric {
     pub events: VecDeque<Event>,
     /// What was counted.
     pub counters: Counters,
+    /// What may still be said of others' doings.
+    pub lines: LineBudget,
     /// When `handle_timeout` has something to do.
     pub timer: Instant,
     next_socket: u32,
@@ -56,6 +58,7 @@ impl Fabric {
             outbox: Outbox::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            lines: LineBudget::default(),
             timer: now,
             next_socket: LISTENER.0 + 1,
         }

@@ -96,7 +96,10 @@ impl Server {
             .map(|(id, peer)| (PeerId(id), peer.client))
             .collect();
         for (id, client) in forgotten {
-            info!("client {} has been silent for {} s and is forgotten", id.0, PEER_IDLE.as_secs());
+            if let Some(left_out) = fabric.lines.line(now) {
+                let silent = PEER_IDLE.as_secs();
+                info!("client {} has been silent for {silent} s and is forgotten{left_out}", id.0);
+            }
             self.clients.remove(&client);
             fabric.remove_peer(id);
         }
@@ -193,7 +196,9 @@ impl Server {
             None => {
                 let id = fabric.add_peer(now, client);
                 self.clients.insert(client, id);
-                info!("client {} has connected from {}", id.0, link.remote);
+                if let Some(left_out) = fabric.lines.line(now) {
+                    info!("client {} has connected from {}{left_out}", id.0, link.remote);
+                }
                 id
             }
         };

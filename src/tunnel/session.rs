@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
 use super::aead::{Aead, KEY_LEN, TAG_LEN};
 use super::window::Window;
 use super::wire::{self, CONTROL_LEN, Control, FlowId, HEADER_LEN, Header, Reject, SessionId, Type};
@@ -31,11 +33,14 @@ pub struct Session {
     control_received: Window<CONTROL_WINDOW_LEN>,
 }
 
-/// What a handshake leaves: both ids, and a key for each direction.
+/// What a handshake leaves: both ids, and a key for each direction. Wiped from memory when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SessionKeys {
     /// Our id.
+    #[zeroize(skip)]
     pub local_id: SessionId,
     /// The other end's.
+    #[zeroize(skip)]
     pub remote_id: SessionId,
     /// For what we send.
     pub seal: [u8; KEY_LEN],

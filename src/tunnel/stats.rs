@@ -1,11 +1,16 @@
 //! Counters, and which of them deserve a line in the log.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::wire::Reject;
 
 /// A reason is logged at most this often, however many packets meet it.
 pub const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Lines a minute about what others do as often as they like: clients that connect, bridges that
+/// come and go.
+pub const LINES_A_MINUTE: u32 = 60;
 
 /// What a tunnel counts.
 #[derive(Clone, Debug, Default)]
@@ -46,5 +51,62 @@ impl Counters {
     /// Notes that the reason has had its line.
     pub fn line_was_written(&mut self, now: Instant, reject: Reject) {
         self.logged[reject as usize] = Some(now);
+    }
+}
+
+/// What is left of a minute's lines.
+#[derive(Debug, Default)]
+pub struct LineBudget {
+    since: Option<Instant>,
+    written: u32,
+    left_out: u64,
+}
+
+impl LineBudget {
+    /// Asks for a line. If it is granted, what is returned belongs at the line's end.
+    pub fn line(&mut self, now: Instant) -> Option<LeftOut> {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= LOG_INTERVAL) {
+            self.since = Some(now);
+            self.written = 0;
+        }
+        if self.written == LINES_A_MINUTE {
+            self.left_out += 1;
+            return None;
+        }
+        self.written += 1;
+        Some(LeftOut(std::mem::take(&mut self.left_out)))
+    }
+}
+
+/// How many lines were left out since the last that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut(u64);
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            left_out => write!(f, " ({left_out} such lines were left out)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_has_so_many_lines_and_the_next_begins_with_what_was_left_out() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let mut budget = LineBudget::default();
+        let texts: Vec<_> = (0..LINES_A_MINUTE + 7)
+            .filter_map(|second| budget.line(begin + Duration::from_millis(second.into())))
+            .map(|left_out| left_out.to_string())
+            .collect();
+        assert_eq!(texts, vec![""; LINES_A_MINUTE as usize]);
+        let next = budget.line(begin + LOG_INTERVAL).expect("a line");
+        assert_eq!(next.to_string(), " (7 such lines were left out)");
+        assert_eq!(budget.line(begin + LOG_INTERVAL), Some(LeftOut(0)));
     }
 }

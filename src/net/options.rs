@@ -1,0 +1,126 @@
+//! What is asked of a UDP socket besides its address: large buffers, batches, fragments where they
+//! are needed, and news of what could not be delivered.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+
+use quinn_udp::UdpSocketState;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// What a socket is to buffer: 100 ms at 1 Gbps. The kernel doubles it for its own bookkeeping.
+pub(super) const BUFFER_LEN: usize = 12_500_000;
+/// Errors taken from a socket's queue at a time: others make them, and must not keep us.
+const ERRORS_AT_ONCE: u32 = 256;
+
+/// Lets this process open as many files as it may: each flow of a server is one.
+///
+/// # Errors
+/// The system refused; the limit is as it was.
+pub fn raise_open_files_limit() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        setrlimit(Resource::Nofile, limit)?;
+    }
+    Ok(())
+}
+
+/// A socket of this address.
+pub(super) fn bound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(address.ip() != Ipv6Addr::UNSPECIFIED)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Whether the error says that the system has no IPv6.
+pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+/// Makes a socket ready for batches, and undoes what quinn-udp sets for QUIC alone: datagrams
+/// larger than the path's MTU must be cut into fragments, here or on the way, and not vanish.
+pub(super) fn offload(socket: SockRef<'_>, ipv6: bool) -> io::Result<UdpSocketState> {
+    let socket = &*socket;
+    let state = UdpSocketState::new(socket.into())?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+        use rustix::net::sockopt::{
+            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+        };
+        // IPv4 routers cut what is too large when they may, so that not even a route that swallows ICMP
+        // loses it. IPv6 routers never do: there the kernel has to learn.
+        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
+        if ipv6 {
+            set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)?;
+            setsockopt(socket, sockopt::Ipv6DontFrag, &false)?;
+        }
+        // A time stamp on every packet costs, and nobody reads it.
+        setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
+    }
+    Ok(state)
+}
+
+/// Asks for large buffers, beyond the system's limit where we may. Returns what the receive buffer
+/// got, in octets.
+pub(super) fn enlarge_buffers(socket: &Socket) -> usize {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+        if setsockopt(socket, sockopt::RcvBufForce, &BUFFER_LEN).is_err() {
+            let _ = socket.set_recv_buffer_size(BUFFER_LEN);
+        }
+        if setsockopt(socket, sockopt::SndBufForce, &BUFFER_LEN).is_err() {
+            let _ = socket.set_send_buffer_size(BUFFER_LEN);
+        }
+        // Linux tells twice what it was asked for (socket(7)).
+        socket.recv_buffer_size().unwrap_or(0) / 2
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = socket.set_recv_buffer_size(BUFFER_LEN);
+        let _ = socket.set_send_buffer_size(BUFFER_LEN);
+        socket.recv_buffer_size().unwrap_or(0)
+    }
+}
+
+/// Asks to be told when what was sent could not be delivered: nobody listens there, or no route
+/// leads there. The next call on the socket returns the error.
+///
+/// Not for a listener: its errors would be about one of many, and anybody who guesses its port could
+/// make them up.
+pub(super) fn want_news(socket: &Socket, ipv6: bool) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+        if ipv6 {
+            setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
+        } else {
+            setsockopt(socket, sockopt::Ipv4RecvErr, &true)?;
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (socket, ipv6);
+    Ok(())
+}
+
+/// Empties the queue of such errors, each of which has been returned by a call already. It would
+/// take room from what is received.
+pub(super) fn forget_news(socket: &impl AsRawFd) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::sys::socket::{MsgFlags, recv};
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let mut more = 0..ERRORS_AT_ONCE;
+        while more.next().is_some() && recv(socket.as_raw_fd(), &mut [], flags).is_ok() {}
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = socket;
+}
