@@ -50,7 +50,8 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
             return WRONG_USE.into();
         }
     };
-    env_logger::init_from_env(Env::default().default_filter_or("info"));
+    // quinn-udp tells of each packet that could not be sent, which our own lines do more seldom.
+    env_logger::init_from_env(Env::default().default_filter_or("info,quinn_udp=warn"));
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Misuse(mistakes)) => {

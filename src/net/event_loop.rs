@@ -27,7 +27,7 @@ use crate::tunnel::{LISTENER, Tunnel};
 const RECEIVE_CALLS: usize = 4;
 /// Readiness events taken at a time.
 const EVENTS: usize = 256;
-/// Trouble with an address is logged at most this often.
+/// Trouble of one kind is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
@@ -70,6 +70,17 @@ impl Stopper {
     }
 }
 
+/// What trouble is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum About {
+    /// A socket that cannot be opened.
+    Opening,
+    /// The listener, whose remote addresses are many.
+    Listener,
+    /// The remote address of another socket.
+    Address(SocketAddr),
+}
+
 /// One tunnel with its sockets and its clock.
 pub struct EventLoop {
     poll: Poll,
@@ -80,8 +91,8 @@ pub struct EventLoop {
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
-    /// When trouble with a remote address was last logged. A listener's are one: it has many.
-    troubles: HashMap<Option<SocketAddr>, Instant>,
+    /// When trouble was last logged.
+    troubles: HashMap<About, Instant>,
 }
 
 impl EventLoop {
@@ -218,7 +229,7 @@ impl EventLoop {
             // What arrived before the registration is not told.
             Ok(()) => self.note_ready(id),
             Err(error) => {
-                if self.deserves_line(now, None) {
+                if self.deserves_line(now, About::Opening) {
                     warn!("cannot open a socket: {error}; trying again");
                 }
                 self.tunnel.handle_socket_error(now, id);
@@ -235,7 +246,8 @@ impl EventLoop {
     #[cold]
     fn complain(&mut self, now: Instant, trouble: &Trouble) {
         let Trouble { link, error, unsent } = trouble;
-        if !self.deserves_line(now, (link.socket != LISTENER).then_some(link.remote)) {
+        let about = if link.socket == LISTENER { About::Listener } else { About::Address(link.remote) };
+        if !self.deserves_line(now, about) {
             return;
         }
         let who = self.tunnel.describe(*link);
@@ -249,7 +261,7 @@ impl EventLoop {
         }
     }
 
-    fn deserves_line(&mut self, now: Instant, about: Option<SocketAddr>) -> bool {
+    fn deserves_line(&mut self, now: Instant, about: About) -> bool {
         self.troubles.retain(|_, last| now.saturating_duration_since(*last) < LOG_INTERVAL);
         let due = !self.troubles.contains_key(&about);
         if due {

@@ -25,6 +25,9 @@ use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Rej
 pub const MAX_PEERS: usize = 4096;
 /// Handshakes that wait for their client's first probe.
 pub const MAX_PENDING: usize = 1024;
+/// Inits whose copies still find their answer: those of pending handshakes, and of clients that have
+/// come since.
+const MAX_ANSWERED: usize = MAX_PENDING + MAX_PEERS;
 /// How long they wait. Also how long a late copy of an init finds its answer.
 const PENDING_FOR: Duration = Duration::from_secs(5);
 /// A client that nothing authentic came from for this long is forgotten: as long as its flows would
@@ -57,7 +60,7 @@ impl Server {
     /// A server without clients.
     pub fn new(now: Instant, target: Endpoint, fabric: &mut Fabric) -> Self {
         let address = match target.host {
-            Host::Ip(ip) => Some(SocketAddr::new(ip, target.port)),
+            Host::Ip(ip) => Some(SocketAddr::new(ip.to_canonical(), target.port)),
             Host::Name(_) => None,
         };
         let target = Target {
@@ -127,11 +130,12 @@ impl Server {
         init: &[u8; INIT_LEN],
         fabric: &mut Fabric,
     ) -> Result<[u8; RESPONSE_LEN], Reject> {
-        if self.answered.len() >= MAX_PENDING {
+        if self.pending.len() >= MAX_PENDING || self.answered.len() >= MAX_ANSWERED {
             return Err(Reject::HandshakeLimit);
         }
         let id = fabric.new_session_id(|id| self.pending.contains_key(&id));
         let (keys, response) = handshake::respond(&fabric.security, init, id, &mut fabric.rng)?;
+        fabric.forget_randomness();
         let until = now + PENDING_FOR;
         self.pending.insert(id, (Session::new(now, &keys, fabric.security.encrypt), until));
         self.answered.insert(Box::new(*init), (response, until));
@@ -163,13 +167,15 @@ impl Server {
             return Err(Reject::PathLimit);
         }
         let peer = &mut fabric.peers[id.0];
-        peer.heard = now;
         if number >= peer.paths.len() {
             peer.paths.resize_with(number + 1, Path::default);
         }
         let proven = self.tokens.prove(now, control.client, control.path, link.remote, control.token);
         let arrival = Arrival { link, number: control.number, copy, proven };
         let probed = peer.paths[number].probed(now, arrival)?;
+        if !copy {
+            peer.heard = now;
+        }
         if probed.moved {
             debug!("client {}: path {number} comes from {}", id.0, link.remote);
         }
@@ -245,8 +251,11 @@ impl Server {
         fabric: &mut Fabric,
     ) {
         let target = &mut self.target;
-        let found =
-            answer.and_then(|addresses| best(&addresses).ok_or_else(|| "it has no address".to_owned()));
+        // An address that is still the name's is kept, whatever order they come in.
+        let kept = |addresses: &[SocketAddr]| target.address.filter(|address| addresses.contains(address));
+        let found = answer.and_then(|addresses| {
+            kept(&addresses).or_else(|| best(&addresses)).ok_or_else(|| "it has no address".to_owned())
+        });
         target.look_up_at = Some(now + if found.is_ok() { TARGET_REFRESH } else { TARGET_RETRY });
         match found {
             Ok(address) if target.address == Some(address) => {}

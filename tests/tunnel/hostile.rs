@@ -206,9 +206,14 @@ fn under_attack(setup: &Setup, seed: u64, trick: Trick) -> (Sim, Vec<Vec<u8>>) {
             sent_in_all[way as usize] += sent as u64;
         }
     }
-    // Not only did each datagram arrive: every path carried every one of them.
+    // Not only did each datagram arrive: every path carried every one of them. Who is faster from a path's
+    // beginning may have it go through another bridge, until its own has missed nothing for a while.
     let carried: Vec<_> = carried(&sim).iter().zip(before).map(|(now, before)| now - before).collect();
-    assert_eq!(carried, sent_in_all.repeat(3), "copies on the paths, up and down");
+    for way in 0..2 {
+        let carried = carried.iter().skip(way).step_by(2);
+        assert_eq!(carried.clone().sum::<u64>(), 3 * sent_in_all[way], "copies, up or down: {carried:?}");
+        assert!(carried.clone().all(|copies| 20 * copies >= 19 * sent_in_all[way]), "{carried:?}");
+    }
     let got = got.borrow().clone();
     assert!(
         got.iter().all(|octets| [3, 5].contains(&octets[0])),
