@@ -8,7 +8,7 @@ use clap::Parser;
 use env_logger::Env;
 use log::warn;
 
-use crate::config::Mistakes;
+use crate::config::{self, Mistakes};
 use crate::net::{self, EventLoop, StartError};
 use crate::tunnel::role::Config;
 
@@ -97,7 +97,7 @@ fn keep_memory_private() {
 }
 
 /// Prints a line, where there is somebody to read it: `eprintln!` panics where standard error is
-/// closed.
+/// closed. A key that was put in the wrong place is not repeated.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", config::without_keys(line));
 }

@@ -142,10 +142,10 @@ impl Client {
             self.housekeeping = now + HOUSEKEEPING;
             fabric.expire(now);
         }
-        if self.proof.take_if(|proof| now >= proof.by).is_some() {
-            if let Some(id) = fabric.peers[self.peer.0].abandon_next() {
-                fabric.routes.remove(&id);
-            }
+        if self.proof.take_if(|proof| now >= proof.by).is_some()
+            && let Some(id) = fabric.peers[self.peer.0].abandon_next()
+        {
+            fabric.routes.remove(&id);
         }
         self.shake_hands(now, fabric);
         for path in 0..self.ways.len() {

@@ -95,7 +95,7 @@ impl Path {
     /// | the newest probe comes | and returns its token | and not |
     /// |---|---|---|
     /// | over the path's link | it stays | it stays, for [`STAYS_PROVEN`] |
-    /// | over the link before | it goes back | it goes back, for [`STAYS_PROVEN`] |
+    /// | over the link before | it goes back | it goes back, for [`STAYS_PROVEN`], if the probe is no copy |
     /// | from elsewhere, and the link missed more than [`MISSED`] | it moves | |
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl Path {
         let missed = self.heard_number.is_none_or(|heard| probe.number.saturating_sub(heard) > MISSED);
         let validated = match former {
             _ if here => probe.proven || stays_proven(self.proven),
-            Some((_, proven)) => newest && (probe.proven || stays_proven(proven)),
+            Some((_, proven)) => newest && (probe.proven || !probe.copy && stays_proven(proven)),
             None => newest && probe.proven && missed,
         };
         if validated {
@@ -200,8 +200,9 @@ mod tests {
         probe(&mut path, 1, 0, false, true);
         assert_eq!(probe(&mut path, 6, 5, false, true), (Some(true), Some(link(6))));
         assert_eq!(probe(&mut path, 6, 6, false, true), (Some(true), Some(link(6))));
-        assert_eq!(probe(&mut path, 1, 6, true, false), (Some(true), Some(link(1))));
-        assert_eq!(probe(&mut path, 6, 7, false, true), (Some(false), Some(link(1))));
+        assert_eq!(probe(&mut path, 1, 6, true, false), (Some(false), Some(link(6))), "perhaps a replay");
+        assert_eq!(probe(&mut path, 1, 7, false, false), (Some(true), Some(link(1))));
+        assert_eq!(probe(&mut path, 6, 8, false, true), (Some(false), Some(link(1))));
     }
 
     #[test]

@@ -150,6 +150,11 @@ impl Peer {
         }
     }
 
+    /// How many datagrams wait, and their octets.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.waiting.len(), self.waiting_len)
+    }
+
     fn wait(&mut self, now: Instant, flow: FlowId, datagram: &[u8]) -> usize {
         let too_late = |since: Instant| now.saturating_duration_since(since) >= WAITING_FOR;
         while self.waiting.front().is_some_and(|(since, ..)| too_late(*since)) {

@@ -52,6 +52,7 @@ impl Tunnel {
             | Reject::Malformed
             | Reject::UnknownSession
             | Reject::Forged
+            | Reject::HandshakeRate
             | Reject::Unconfirmed
             | Reject::UnknownFlow => return None,
         })

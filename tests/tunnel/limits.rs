@@ -144,12 +144,31 @@ fn a_replayed_probe_is_not_answered_and_one_that_overtakes_itself_at_most_with_a
     assert!(exchange(&mut server, now, elsewhere, overtaken).is_empty());
 }
 
+/// What costs more than a packet is not done for everybody who asks, all at once.
+#[test]
+fn handshakes_are_answered_at_a_limited_rate() {
+    let start = Instant::now();
+    let mut server = server(start);
+    let mut answered_of_100 = |now, number: u64| {
+        let inits = (number..number + 100).map(|number| {
+            let mut rogue = Rogue::new(number);
+            (rogue.link(), rogue.init())
+        });
+        inits.filter(|(link, init)| !exchange(&mut server, now, *link, init.clone()).is_empty()).count()
+    };
+    assert_eq!(answered_of_100(start, 0), 20);
+    assert_eq!(answered_of_100(start + Duration::from_micros(750), 100), 3);
+    assert_eq!(answered_of_100(start + SECOND, 200), 20);
+    assert_eq!(server.counters().rejected(Reject::HandshakeRate), 257);
+}
+
 /// Handshakes that are over do not keep others out, though their answers are kept for late copies.
 #[test]
 fn more_clients_connect_at_once_than_handshakes_may_be_half_open() {
-    let now = Instant::now();
-    let mut server = server(now);
+    let start = Instant::now();
+    let mut server = server(start);
     for number in 0..1100 {
+        let now = start + Duration::from_micros(250) * number as u32;
         let mut rogue = connect(&mut server, now, number);
         let probe = rogue.probe(0, 0, NO_TOKEN);
         assert_eq!(exchange(&mut server, now, rogue.link(), probe).len(), 1, "client {number}");
@@ -165,9 +184,11 @@ fn half_open_handshakes_are_limited_and_forgotten() {
         let mut rogue = Rogue::new(number);
         (rogue.link(), rogue.init())
     };
+    // They come as fast as they are answered.
+    let each = Duration::from_micros(250);
     for number in 0..MAX_PENDING + 10 {
         let (link, init) = init(number);
-        let answered = !exchange(&mut server, start, link, init).is_empty();
+        let answered = !exchange(&mut server, start + each * number as u32, link, init).is_empty();
         assert_eq!(answered, number < MAX_PENDING, "handshake {number}");
     }
     assert_eq!(server.counters().rejected(Reject::HandshakeLimit), 10);
