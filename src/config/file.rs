@@ -13,8 +13,14 @@ const FILE_LEN_MAX: usize = 1 << 20;
 /// The file and its contents, which are wiped when dropped because they may be a key.
 pub(super) fn read(path: &Path) -> io::Result<(File, Zeroizing<Vec<u8>>)> {
     let file = File::open(path)?;
-    // Room from the start: a vector that grew would leave unwiped copies behind.
-    let mut octets = Zeroizing::new(Vec::with_capacity(FILE_LEN_MAX + 1));
+    // Room from the start: a vector that grew would leave unwiped copies behind. A plain file says how
+    // long it is, and a little more lets its end be seen; wiping a megabyte for it would take longer
+    // than all else. What else it may be can have anything.
+    let len = match file.metadata()? {
+        metadata if metadata.is_file() => metadata.len().min(FILE_LEN_MAX as u64) as usize + 64,
+        _ => FILE_LEN_MAX + 1,
+    };
+    let mut octets = Zeroizing::new(Vec::with_capacity(len));
     (&file).take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut octets)?;
     if octets.len() > FILE_LEN_MAX {
         return Err(io::Error::other("it has more than 1 MiB, so it is something else"));

@@ -1,0 +1,65 @@
+//! `mpclient.conf` of any octets: it is taken and means what it says, or each mistake in it has its line, and no message
+//! carries what a terminal would obey.
+
+#![no_main]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use mptunnel::config::args::{ClientArgs, SharedArgs};
+use mptunnel::config::{self, Mistakes, Variables};
+use mptunnel::tunnel::link::Host;
+use mptunnel::tunnel::path::MAX_PATHS;
+use mptunnel::tunnel::role::{Bridge, Role};
+use mptunnel_fuzz::log_lines;
+
+/// Both programs read files alone. One in memory is the fastest there is.
+static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let memory = PathBuf::from("/dev/shm");
+    let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    folder.join(format!("mptunnel-fuzz-{}.conf", std::process::id()))
+});
+
+/// It goes before the file's `key-file`, so that a run opens no file which the fuzzer names.
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fuzz_target!(|octets: &[u8]| {
+    log_lines::check();
+    match parse(octets) {
+        Ok((listen, bridges)) => {
+            assert!((1..=MAX_PATHS).contains(&bridges.len()));
+            assert!(listen.port() != 0 && bridges.iter().all(|bridge| bridge.endpoint.port != 0));
+            // What was understood, written down, is understood in the same way.
+            let mut text = format!("listen = {listen}\n");
+            for Bridge { endpoint } in &bridges {
+                match &endpoint.host {
+                    Host::Ip(ip) => writeln!(text, "{ip} {}", endpoint.port),
+                    Host::Name(name) => writeln!(text, "{name} {}", endpoint.port),
+                }
+                .expect("a string takes all");
+            }
+            assert_eq!(parse(text.as_bytes()).expect(&text), (listen, bridges));
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty(), "refused without a reason");
+            let lines = octets.split(|octet| *octet == b'\n').count();
+            for mistake in mistakes.iter() {
+                let place = mistake.place.as_ref().expect("each mistake in a file has a line");
+                assert!((1..=lines).contains(&place.line), "line {} of {lines}", place.line);
+                log_lines::check_text(&mistake.to_string());
+            }
+        }
+    }
+});
+
+fn parse(octets: &[u8]) -> Result<(std::net::SocketAddr, Vec<Bridge>), Mistakes> {
+    fs::write(&*FILE, octets).expect("a file that can be written");
+    let args = ClientArgs { config: FILE.clone(), listen: None, shared: SharedArgs { key_file: None } };
+    let variables = Variables { encrypt: None, key: Some(KEY.into()) };
+    let config = config::client(&args, &variables)?;
+    let Role::Client { listen, bridges } = config.role else { panic!("a client's file makes a client") };
+    Ok((listen, bridges))
+}

@@ -1,0 +1,139 @@
+//! A client that has the key, if there is one, and breaks the rules: it gets where no altered packet gets, behind the
+//! seal. It follows the pictures of the wire formats by itself.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mptunnel::tunnel::key::KEY_LEN;
+use mptunnel::tunnel::session::{Session, SessionKeys};
+use mptunnel::tunnel::wire::{self, ClientId, Control, FlowId, Packet, PathToken, SessionId, Type};
+use snow::{Builder, HandshakeState};
+
+/// Names under which it comes. Each is a client to the server.
+pub const NAMES: u8 = 3;
+
+/// See the module.
+pub struct Insider {
+    encrypt: bool,
+    key: Option<[u8; KEY_LEN]>,
+    inits: u8,
+    handshake: Option<(SessionId, HandshakeState)>,
+    session: Option<Session>,
+    /// The name in the session's first probe: by that the server knows it.
+    name: Option<u8>,
+    token: PathToken,
+    /// Tokens, and the addresses that they came to.
+    received: HashSet<(SocketAddr, u64)>,
+    /// Tokens that were returned.
+    returned: HashSet<u64>,
+}
+
+impl Insider {
+    /// An insider of a server that works in this mode.
+    pub fn new(encrypt: bool, key: Option<[u8; KEY_LEN]>) -> Self {
+        let (received, returned) = Default::default();
+        let token = PathToken::default();
+        Self { encrypt, key, inits: 0, handshake: None, session: None, name: None, token, received, returned }
+    }
+
+    /// One of its addresses.
+    pub fn address(number: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, number % 4], 4000))
+    }
+
+    /// Whether the address is one of them.
+    pub fn is_at(address: SocketAddr) -> bool {
+        (0..4).any(|number| address == Self::address(number))
+    }
+
+    /// An init for a session of this name, which need not be another one than before.
+    pub fn init(&mut self, session: SessionId) -> Vec<u8> {
+        let header = [4, 1, u8::from(self.encrypt) | u8::from(self.key.is_some()) << 1, 0];
+        let (pattern, tag) = if self.key.is_some() { ("NNpsk0", 16) } else { ("NN", 0) };
+        let name = format!("Noise_{pattern}_25519_ChaChaPoly_BLAKE2s");
+        self.inits = self.inits.wrapping_add(1);
+        // Drawn from nowhere, so that an input alone decides what happens.
+        let secret = [self.inits; 32];
+        let prologue = [&b"mptunnel"[..], &header].concat();
+        let mut builder =
+            Builder::new(name.parse().expect("a pattern")).fixed_ephemeral_key_for_testing_only(&secret);
+        if let Some(key) = &self.key {
+            builder = builder.psk(0, key).expect("one key");
+        }
+        let mut handshake =
+            builder.prologue(&prologue).and_then(Builder::build_initiator).expect("an initiator");
+        let mut payload = vec![0; 128 - 4 - 32 - tag];
+        payload[..4].copy_from_slice(&session.0.to_be_bytes());
+        let mut message = [0; 256];
+        let len = handshake.write_message(&payload, &mut message).expect("message 1");
+        self.handshake = Some((session, handshake));
+        [&header, &message[..len]].concat()
+    }
+
+    /// Takes what the server sent to one of the addresses.
+    ///
+    /// # Panics
+    /// Where the server takes an address for proven that has not returned a token.
+    pub fn receive(&mut self, now: Instant, at: SocketAddr, octets: &[u8]) {
+        let mut octets = octets.to_vec();
+        match wire::parse(&mut octets).expect("what a server sends is well formed") {
+            Packet::Response(id, noise) => self.finish(now, id, noise),
+            Packet::Sealed(header, sealed) if header.kind == Type::Reply => {
+                let session = self.session.as_mut().filter(|session| session.local_id == header.session);
+                let Some(Ok((reply, _))) = session.map(|session| session.open_control(header, sealed)) else {
+                    return;
+                };
+                let proven =
+                    |(address, token): &(SocketAddr, u64)| *address == at && self.returned.contains(token);
+                assert!(!reply.validated || self.received.iter().any(proven), "{at} was never proven");
+                self.received.insert((at, reply.token.0));
+                self.token = reply.token;
+            }
+            Packet::Sealed(..) => {}
+            Packet::Init(_) => panic!("a server sent an init"),
+        }
+    }
+
+    fn finish(&mut self, now: Instant, id: SessionId, noise: &[u8]) {
+        // It may answer an init before the last, or an altered one.
+        let Some((session, handshake)) = self.handshake.as_mut().filter(|(ours, _)| *ours == id) else {
+            return;
+        };
+        let mut payload = [0; 128];
+        if handshake.read_message(noise, &mut payload).is_err() {
+            return;
+        }
+        let (seal, open) = handshake.dangerously_get_raw_split();
+        let keys = SessionKeys { local_id: *session, remote_id: wire::payload_session(&payload), seal, open };
+        self.handshake = None;
+        self.session = Some(Session::new(now, &keys, self.encrypt));
+        self.name = None;
+    }
+
+    /// A probe, or a reply, that says what it likes; with `returns`, it has the last token received.
+    pub fn control(&mut self, name: u8, path: u8, number: u32, returns: bool) -> Option<Vec<u8>> {
+        let session = self.session.as_mut()?;
+        let token = if returns { self.token } else { PathToken(number.into()) };
+        self.returned.insert(token.0);
+        let kind = if name >= 0xf0 { Type::Reply } else { Type::Probe };
+        let name = name % NAMES;
+        if kind == Type::Probe {
+            self.name.get_or_insert(name);
+        }
+        let client = ClientId(name.into());
+        let control = Control { client, path, validated: returns, number, count: !number, token };
+        let mut packet = Vec::new();
+        session.seal_control(kind, control, &mut packet);
+        Some(packet)
+    }
+
+    /// A datagram in whatever flow, which names its sender.
+    pub fn data(&mut self, flow: u32, len: usize) -> Option<Vec<u8>> {
+        let mut datagram = vec![0xff, self.name.unwrap_or_default()];
+        datagram.resize(len.max(2), 0);
+        let mut packet = Vec::new();
+        self.session.as_mut()?.seal_data(FlowId(flow % FlowId::LIMIT), &datagram, &mut packet);
+        Some(packet)
+    }
+}
