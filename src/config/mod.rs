@@ -1,7 +1,7 @@
 //! From the command line, the environment and files to the tunnel's [`Config`].
 //!
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
-//! `mpclient.conf`, `client_file` reads that file, `security` finds the key and what
+//! `mpclient.conf`, `client_file` reads that file, `steering` what it says of paths, `security` finds the key and what
 //! `MPTUNNEL_ENCRYPT` says. Here they meet: arguments as typed become a `Config` as meant.
 //!
 //! What is wrong is collected instead of ending the search, so that a user who corrects everything
@@ -11,6 +11,7 @@ pub mod args;
 mod client_file;
 mod file;
 mod security;
+mod steering;
 mod values;
 
 use std::fmt;
@@ -49,7 +50,8 @@ pub fn client(args: &ClientArgs, variables: &Variables) -> Result<Config, Mistak
         && mistakes.is_empty()
     {
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
-        let config = Config { role: Role::Client { listen, bridges: file.bridges }, security };
+        let role = Role::Client { listen, bridges: file.bridges, copies: file.copies };
+        let config = Config { role, security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
         security::warn(&config);
         return Ok(config);

@@ -180,6 +180,7 @@ fn warning(config: &Config) -> Option<String> {
 mod tests {
     use super::*;
     use crate::tunnel::link::{Endpoint, Host};
+    use crate::tunnel::role::Copies;
     use rand::{SeedableRng, rngs::StdRng};
 
     fn key(seed: u64) -> Key {
@@ -244,7 +245,8 @@ mod tests {
     fn a_configuration_is_warned_of_for_what_it_leaves_open_and_only_for_that() {
         let target = Endpoint { host: Host::Name("target".into()), port: 1 };
         let server = Role::Server { listen: super::super::DEFAULT_LISTEN, target };
-        let client = Role::Client { listen: super::super::DEFAULT_LISTEN, bridges: Vec::new() };
+        let client =
+            Role::Client { listen: super::super::DEFAULT_LISTEN, bridges: Vec::new(), copies: Copies::All };
         let warning_of = |role: &Role, encrypt, key| {
             warning(&Config { role: role.clone(), security: Security { encrypt, key } })
         };

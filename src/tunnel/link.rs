@@ -65,6 +65,24 @@ pub enum Bind {
     Towards(SocketAddr),
 }
 
+/// One of this machine's ways out, as the user names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Uplink {
+    /// A network interface.
+    Interface(String),
+    /// The interface that has this address, as far as the system's routes go by source address.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Uplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(name) => f.write_str(name),
+            Self::Address(ip) => ip.fmt(f),
+        }
+    }
+}
+
 /// Names an endpoint whose address is being looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NameId {

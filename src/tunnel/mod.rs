@@ -64,7 +64,7 @@ impl Tunnel {
     pub fn new(now: Instant, config: Config, rng: StdRng) -> Self {
         let mut fabric = Fabric::new(now, config.security, rng);
         let (side, listen) = match config.role {
-            Role::Client { listen, bridges } => {
+            Role::Client { listen, bridges, copies: _ } => {
                 (Side::Client(Client::new(now, bridges, &mut fabric)), listen)
             }
             Role::Server { listen, target } => (Side::Server(Server::new(now, target, &mut fabric)), listen),
