@@ -216,7 +216,7 @@ impl Crowd {
         let member = &mut self.clients[at];
         while let Some(event) = member.tunnel.poll_event() {
             match event {
-                Event::Open(id, Bind::Towards(_)) => {
+                Event::Open(id, Bind::Towards { .. }) => {
                     let mut socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into())?;
                     self.poll.registry().register(&mut socket, Token(at), Interest::READABLE)?;
                     member.sockets.insert(id, socket);

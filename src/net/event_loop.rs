@@ -18,7 +18,8 @@ use signal_hook_mio::v1_0::Signals;
 use super::gather::{self, Gather};
 use super::resolver::Resolver;
 use super::sockets::{Sockets, Trouble};
-use crate::tunnel::link::{Bind, Event, SocketId};
+use super::uplink;
+use crate::tunnel::link::{Bind, Event, Link, SocketId};
 use crate::tunnel::role::Config;
 use crate::tunnel::{LISTENER, Tunnel};
 
@@ -29,6 +30,8 @@ const RECEIVE_CALLS: usize = 4;
 const EVENTS: usize = 256;
 /// Trouble with an address is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// How often is looked whether sockets still have their uplinks.
+const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
@@ -82,6 +85,7 @@ pub struct EventLoop {
     ready: VecDeque<SocketId>,
     /// When trouble with a remote address was last logged. A listener's are one: it has many.
     troubles: HashMap<Option<SocketAddr>, Instant>,
+    uplinks_seen: Instant,
 }
 
 impl EventLoop {
@@ -96,15 +100,17 @@ impl EventLoop {
         let registry = registry.map_err(|error| StartError::System("clone a poll", error))?;
         let waker = Waker::new(poll.registry(), WAKER);
         let waker = Arc::new(waker.map_err(|error| StartError::System("create a waker", error))?);
+        let now = Instant::now();
         let mut this = Self {
             poll,
-            tunnel: Tunnel::new(Instant::now(), config, StdRng::from_rng(&mut rand::rng())),
+            tunnel: Tunnel::new(now, config, StdRng::from_rng(&mut rand::rng())),
             sockets: Sockets::new(registry),
             resolver: Resolver::new(Arc::clone(&waker)),
             signals: None,
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
             troubles: HashMap::new(),
+            uplinks_seen: now,
         };
         let Some(Event::Open(LISTENER, Bind::Listen(address))) = this.tunnel.poll_event() else {
             unreachable!("the first thing a tunnel asks for is its listener");
@@ -173,6 +179,10 @@ impl EventLoop {
         while let Some((name, answer)) = self.resolver.answer() {
             self.tunnel.handle_resolved(now, name, answer);
         }
+        // The tunnel ages things every second, so the loop comes by often enough.
+        if now.saturating_duration_since(self.uplinks_seen) >= UPLINK_INTERVAL {
+            self.look_for_uplinks(now, None);
+        }
         self.tunnel.handle_timeout(now);
         self.flush(now);
         for _ in 0..self.ready.len() {
@@ -214,16 +224,32 @@ impl EventLoop {
     }
 
     fn open(&mut self, now: Instant, id: SocketId, bind: Bind) {
-        match self.sockets.open(id, bind) {
+        let Err(error) = self.sockets.open(id, bind.clone()) else {
             // What arrived before the registration is not told.
-            Ok(()) => self.note_ready(id),
-            Err(error) => {
-                if self.deserves_line(now, None) {
-                    warn!("cannot open a socket: {error}; trying again");
-                }
-                self.tunnel.handle_socket_error(now, id);
-            }
+            return self.note_ready(id);
+        };
+        if let Bind::Towards { over: Some(uplink), .. } = &bind
+            && let Some(reason) = uplink::missing(uplink, &error)
+        {
+            return self.tunnel.handle_uplink_lost(now, id, &reason);
         }
+        if let Bind::Towards { remote, .. } = bind
+            && self.deserves_line(now, None)
+        {
+            let who = self.tunnel.describe(Link { socket: id, remote, local: None });
+            warn!("cannot open a socket towards {who}: {error}; trying again");
+        }
+        self.tunnel.handle_socket_error(now, id);
+    }
+
+    /// Tells the tunnel which sockets have lost their uplink. Returns whether this one has.
+    fn look_for_uplinks(&mut self, now: Instant, asked: Option<SocketId>) -> bool {
+        self.uplinks_seen = now;
+        let lost = self.sockets.without_uplink();
+        for (id, reason) in &lost {
+            self.tunnel.handle_uplink_lost(now, *id, reason);
+        }
+        lost.iter().any(|(id, _)| Some(*id) == asked)
     }
 
     fn note_ready(&mut self, id: SocketId) {
@@ -236,6 +262,10 @@ impl EventLoop {
     fn complain(&mut self, now: Instant, trouble: &Trouble) {
         let Trouble { link, error, unsent } = trouble;
         if !self.deserves_line(now, (link.socket != LISTENER).then_some(link.remote)) {
+            return;
+        }
+        if *unsent && self.look_for_uplinks(now, Some(link.socket)) {
+            // The tunnel has a better word for it.
             return;
         }
         let who = self.tunnel.describe(*link);

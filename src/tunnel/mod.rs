@@ -180,8 +180,8 @@ impl Tunnel {
     /// none.
     pub fn handle_resolved(&mut self, now: Instant, name: NameId, answer: Result<Vec<SocketAddr>, String>) {
         match (name, &mut self.side) {
-            (NameId::Bridge(path), Side::Client(client)) => {
-                client.handle_resolved(now, path, answer, &mut self.fabric);
+            (NameId::Bridge(_), Side::Client(client)) => {
+                client.handle_resolved(now, name, answer, &mut self.fabric);
             }
             (NameId::Target, Side::Server(server)) => server.handle_resolved(now, answer, &mut self.fabric),
             _ => debug_assert!(false, "no such name was asked for"),
@@ -193,6 +193,14 @@ impl Tunnel {
         match &mut self.side {
             Side::Client(client) => client.handle_socket_error(now, socket, &mut self.fabric),
             Side::Server(server) => server.handle_socket_error(socket, &mut self.fabric),
+        }
+    }
+
+    /// A path's socket has lost its uplink, or could not be opened for want of it.
+    pub fn handle_uplink_lost(&mut self, now: Instant, socket: SocketId, reason: &str) {
+        match &mut self.side {
+            Side::Client(client) => client.handle_uplink_lost(now, socket, reason, &mut self.fabric),
+            Side::Server(_) => debug_assert!(false, "a server's sockets have no uplinks"),
         }
     }
 
@@ -222,7 +230,7 @@ impl Tunnel {
     pub fn describe(&self, link: Link) -> String {
         match &self.side {
             Side::Client(client) if link.socket != LISTENER => match client.bridge_at(link.socket) {
-                Some(bridge) => format!("bridge {}", bridge.endpoint),
+                Some(bridge) => format!("bridge {bridge}"),
                 None => format!("bridge at {}", link.remote),
             },
             Side::Client(_) => format!("application {}", link.remote),

@@ -59,10 +59,19 @@ pub struct Probing {
 }
 
 impl Probing {
-    /// This many paths, all to be probed at once.
-    pub fn new(now: Instant, paths: usize) -> Self {
-        let paths = (0..paths).map(|_| Prober::default()).collect();
-        Self { paths, unanswered: VecDeque::new(), last_data: now }
+    /// No paths yet.
+    pub fn new(now: Instant) -> Self {
+        Self { paths: Vec::new(), unanswered: VecDeque::new(), last_data: now }
+    }
+
+    /// One path more, to be probed at once.
+    pub fn add(&mut self) {
+        self.paths.push(Prober::default());
+    }
+
+    /// The path has no socket, which was said: it does not answer.
+    pub fn gone(&mut self, path: usize) {
+        self.paths[path].up = false;
     }
 
     /// Notes that a datagram passes, either way. After a pause the paths are probed at once, since
@@ -135,9 +144,9 @@ impl Probing {
         rtt
     }
 
-    /// Whether a path answers, as last said in the log.
-    pub fn is_up(&self, path: usize) -> bool {
-        self.paths[path].up
+    /// How many probes in a row were not answered on a path.
+    pub fn unanswered_in_a_row(&self, path: usize) -> u32 {
+        self.paths[path].lost
     }
 
     /// Whether any path answers.
@@ -304,7 +313,9 @@ mod tests {
             count: 0,
             token: PathToken(0),
         };
-        let mut probing = Probing::new(begin, 2);
+        let mut probing = Probing::new(begin);
+        probing.add();
+        probing.add();
         // Path 0 answers within a millisecond, path 1 within 800. The server dies at 200 ms.
         for (ms, number) in [(0, 0), (100, 1)] {
             probing.probe(at(ms), 0, 1.0);

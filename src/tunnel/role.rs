@@ -48,6 +48,13 @@ pub struct Bridge {
     pub backup: bool,
 }
 
+impl Bridge {
+    /// Whether both are one path: the same endpoint over the same uplink.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && self.bind == other.bind
+    }
+}
+
 /// A bridge over whichever uplink, in use from the start.
 impl<T: Into<Endpoint>> From<T> for Bridge {
     fn from(endpoint: T) -> Self {

@@ -4,6 +4,8 @@ mod delivery;
 mod flows;
 mod hostile;
 mod limits;
+mod names;
 mod paths;
 mod restart;
 mod security;
+mod uplinks;
