@@ -43,6 +43,8 @@ pub(super) struct KeySources<'a> {
     pub(super) variable: Option<&'a OsStr>,
     /// `key-file` in a configuration file, and where it is written.
     pub(super) setting: Option<&'a (Place, PathBuf)>,
+    /// What is in use, where all this is read again.
+    pub(super) running: Option<&'a Security>,
 }
 
 /// Reads the variables and the key that counts.
@@ -76,14 +78,18 @@ fn find_key(sources: &KeySources<'_>) -> Result<Option<Key>, Mistake> {
         let place = place.cloned();
         move |text| Mistake { place, text }
     };
+    let read_key = |path: &Path| match sources.running {
+        Some(running) if file::is_pipe(path) => Ok(running.key.clone()),
+        _ => read_key(path).map(Some),
+    };
     if let Some(path) = sources.argument {
-        return read_key(path).map(Some).map_err(at(None));
+        return read_key(path).map_err(at(None));
     }
     if let Some(value) = sources.variable {
         return parse_variable(value).map(Some).map_err(at(None));
     }
     if let Some((place, path)) = sources.setting {
-        return read_key(path).map(Some).map_err(at(Some(place)));
+        return read_key(path).map_err(at(Some(place)));
     }
     Ok(None)
 }
@@ -239,6 +245,17 @@ mod tests {
             let error = parse_variable(value.as_ref()).expect_err(value);
             assert!(error.contains(reason) && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_key_that_came_through_a_pipe_is_not_asked_for_again() {
+        // A device is no file either, and gives nothing.
+        let null = Path::new("/dev/null");
+        let running = Security { encrypt: true, key: Some(key(1)) };
+        let sources = |running| KeySources { argument: Some(null), variable: None, setting: None, running };
+        assert!(resolve(&None, &sources(None)).is_err());
+        let again = resolve(&None, &sources(Some(&running))).expect("the key that is in use");
+        assert!(again.key == running.key);
     }
 
     #[test]

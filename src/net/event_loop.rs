@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::{SeedableRng, rngs::StdRng};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::gather::{self, Gather};
@@ -73,13 +73,16 @@ impl Stopper {
     }
 }
 
+/// Reads the configuration anew.
+type Reload = Box<dyn FnMut() -> Option<Config> + Send>;
+
 /// One tunnel with its sockets and its clock.
 pub struct EventLoop {
     poll: Poll,
     tunnel: Tunnel,
     sockets: Sockets,
     resolver: Resolver,
-    signals: Option<Signals>,
+    signals: Option<(Signals, Reload)>,
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
@@ -131,14 +134,17 @@ impl EventLoop {
         self.stopper.clone()
     }
 
-    /// Has SIGINT and SIGTERM end the loop.
+    /// Has SIGINT and SIGTERM end the loop, and SIGHUP change it to what `reload` returns, if anything.
     ///
     /// # Errors
     /// The system refused.
-    pub fn stop_on_signals(&mut self) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    pub fn obey_signals(
+        &mut self,
+        reload: impl FnMut() -> Option<Config> + Send + 'static,
+    ) -> io::Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        self.signals = Some(signals);
+        self.signals = Some((signals, Box::new(reload)));
         Ok(())
     }
 
@@ -166,7 +172,7 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    SIGNALS => self.take_signals(),
+                    SIGNALS => self.take_signals(now),
                     Token(id) => self.note_ready(SocketId(id as u32)),
                 }
             }
@@ -285,11 +291,14 @@ impl EventLoop {
         due
     }
 
-    fn take_signals(&mut self) {
-        if let Some(signals) = &mut self.signals
-            && signals.pending().next().is_some()
-        {
-            self.stopper.stopped.store(true, Ordering::Release);
+    fn take_signals(&mut self, now: Instant) {
+        let Some((signals, reload)) = &mut self.signals else { return };
+        for signal in signals.pending() {
+            if signal != SIGHUP {
+                self.stopper.stopped.store(true, Ordering::Release);
+            } else if let Some(config) = reload() {
+                self.tunnel.reconfigure(now, config);
+            }
         }
     }
 }

@@ -83,6 +83,11 @@ impl Way {
         &self.bridge
     }
 
+    /// Makes the bridge a backup, or one in use from the start.
+    pub fn set_backup(&mut self, backup: bool) {
+        self.bridge.backup = backup;
+    }
+
     /// The name under which it is looked up.
     pub fn name(&self) -> NameId {
         self.name

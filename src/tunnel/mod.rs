@@ -34,6 +34,7 @@ pub mod wire;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use log::warn;
 use rand::rngs::StdRng;
 
 use client::Client;
@@ -49,6 +50,7 @@ use wire::{FlowId, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 /// One end of the tunnel.
 pub struct Tunnel {
     side: Side,
+    listen: SocketAddr,
     fabric: Fabric,
 }
 
@@ -70,7 +72,26 @@ impl Tunnel {
             Role::Server { listen, target } => (Side::Server(Server::new(now, target, &mut fabric)), listen),
         };
         fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
-        Self { side, fabric }
+        Self { side, listen, fabric }
+    }
+
+    /// Takes what can be changed while it runs from a configuration that was read anew: a client's
+    /// bridges. What else is different is named in the log.
+    pub fn reconfigure(&mut self, now: Instant, config: Config) {
+        let (Side::Client(client), Role::Client { listen, bridges, copies: _ }) =
+            (&mut self.side, config.role)
+        else {
+            return debug_assert!(false, "no tunnel changes sides, and a server has nothing to change");
+        };
+        if listen != self.listen {
+            warn!("listen is {listen} now, which takes a restart: until then it stays {}", self.listen);
+        }
+        if config.security.key != self.fabric.security.key {
+            warn!(
+                "the key is another one now, which takes a restart of both ends: until then the old one counts"
+            );
+        }
+        client.reconfigure(now, bridges, &mut self.fabric);
     }
 
     /// Takes what was received on a link. It is opened in place.

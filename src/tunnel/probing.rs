@@ -69,6 +69,14 @@ impl Probing {
         self.paths.push(Prober::default());
     }
 
+    /// The path's bridge was taken out. Whichever comes in its place, probes and replies are counted on:
+    /// to the server, it is the same path, and numbers that it has had are copies.
+    pub fn restart(&mut self, path: usize) {
+        let path = &mut self.paths[path];
+        let Prober { next_number, replies_received, .. } = *path;
+        *path = Prober { next_number, replies_received, ..Prober::default() };
+    }
+
     /// The path has no socket, which was said: it does not answer.
     pub fn gone(&mut self, path: usize) {
         self.paths[path].up = false;

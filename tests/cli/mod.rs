@@ -1,5 +1,7 @@
 //! The command line of both programs: what a user typed wrong, and what is said about it.
 
+mod reload;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};

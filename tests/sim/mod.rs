@@ -15,6 +15,7 @@ pub mod attacker;
 mod carry;
 pub mod host;
 pub mod network;
+pub mod reload;
 pub mod rogue;
 pub mod seeds;
 pub mod setup;

@@ -6,6 +6,7 @@ mod hostile;
 mod limits;
 mod names;
 mod paths;
+mod reload;
 mod restart;
 mod security;
 mod uplinks;

@@ -1,8 +1,11 @@
 //! A client's bridges while it runs: what look-ups, sockets and uplinks do to them, and how the
 //! configuration changes them.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use log::info;
 
 use super::Client;
 use crate::tunnel::bridge::Way;
@@ -87,6 +90,34 @@ impl Client {
                 handshake.next = now;
             }
         }
+    }
+
+    /// Takes the bridges of a configuration that was read anew. One that stays (the same endpoint over
+    /// the same uplink) keeps its path with its number, socket and measurements; only whether it is a
+    /// backup may change.
+    pub fn reconfigure(&mut self, now: Instant, bridges: Vec<Bridge>, fabric: &mut Fabric) {
+        let (count, mut taken_out) = (bridges.len(), 0);
+        let mut new = VecDeque::from(bridges);
+        for path in 0..self.ways.len() {
+            let Some(way) = &mut self.ways[path] else { continue };
+            match new.iter().position(|bridge| bridge.is_same(way.bridge())) {
+                Some(at) => way.set_backup(new.remove(at).expect("it was found there").backup),
+                None => {
+                    taken_out += 1;
+                    way.close(fabric);
+                    self.ways[path] = None;
+                    self.probing.restart(path);
+                    self.relink(path, now, fabric);
+                }
+            }
+        }
+        let stayed = count - new.len();
+        info!("bridges: {stayed} as before, {} new, {taken_out} taken out", new.len());
+        for bridge in new {
+            let path = self.ways.iter().position(Option::is_none).unwrap_or(self.ways.len());
+            self.add(path, now, bridge, fabric);
+        }
+        fabric.wake_at(now);
     }
 
     pub(super) fn add(&mut self, path: usize, now: Instant, bridge: Bridge, fabric: &mut Fabric) {
