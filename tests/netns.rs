@@ -40,6 +40,8 @@ mod lengths;
 mod lossy_bridge;
 #[path = "netns/namespace.rs"]
 mod namespace;
+#[path = "netns/offload.rs"]
+mod offload;
 #[path = "netns/openvpn.rs"]
 mod openvpn;
 #[path = "netns/process.rs"]

@@ -17,7 +17,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::gather::{self, Gather};
 use super::resolver::Resolver;
-use super::sockets::{Sockets, Trouble};
+use super::sockets::{Sockets, Trouble, is_full};
 use super::uplink;
 use crate::tunnel::link::{Bind, Event, Link, SocketId};
 use crate::tunnel::role::Config;
@@ -275,7 +275,10 @@ impl EventLoop {
             return;
         }
         let who = self.tunnel.describe(*link);
-        if *unsent {
+        if is_full(error) {
+            let lost = self.sockets.counters.would_block;
+            warn!("the way to {who} is full: what does not fit is not sent ({lost} packets so far)");
+        } else if *unsent {
             warn!("cannot send to {who}: {error} ({} so far)", self.sockets.counters.failed);
         } else {
             warn!("{who} cannot be reached: {error}");

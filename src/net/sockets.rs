@@ -184,6 +184,7 @@ impl Sockets {
             let Err(error) = self.send_at_once(run) else { continue };
             if is_full(&error) {
                 self.counters.would_block += run.packets().count() as u64;
+                self.trouble = Some(Trouble { link: transmit.link, error, unsent: true });
                 continue;
             }
             // The run may be longer than the route's MTU where its packets, sent singly, are cut into
@@ -200,10 +201,13 @@ impl Sockets {
             let single = Transmit { contents: packet, segment_len: packet.len(), ..transmit };
             match self.send_at_once(single) {
                 Ok(()) => {}
-                Err(error) if is_full(&error) => self.counters.would_block += 1,
                 Err(error) => {
-                    self.counters.failed += 1;
-                    self.keep_offload(transmit.link.socket);
+                    if is_full(&error) {
+                        self.counters.would_block += 1;
+                    } else {
+                        self.counters.failed += 1;
+                        self.keep_offload(transmit.link.socket);
+                    }
                     self.trouble = Some(Trouble { link: transmit.link, error, unsent: true });
                 }
             }
@@ -217,10 +221,13 @@ impl Sockets {
         let id = transmit.link.socket;
         let socket = &self.sockets[&id];
         match socket.try_send(transmit) {
-            Err(error) if !is_full(&error) && !quinn_udp::is_msg_size_err(&error) => {
+            Err(error) if !is_full(&error) => {
+                // The news goes first: it may be of an MTU that has shrunk, which looks like trouble with
+                // this packet, and there may be more of it.
+                let news = socket.news(id, error);
                 let again = socket.try_send(transmit);
                 if again.is_ok() {
-                    self.trouble = socket.news(id, error);
+                    self.trouble = news;
                 }
                 again
             }
@@ -312,7 +319,7 @@ fn listener(address: SocketAddr) -> io::Result<socket2::Socket> {
 }
 
 /// Whether a packet was not sent because there is no room for it now.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error())
 }

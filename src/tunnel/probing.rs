@@ -215,8 +215,10 @@ struct Prober {
     next_number: u32,
     unanswered: VecDeque<(u32, Instant)>,
     replies_received: u32,
-    /// Replies in a row that asked for their token.
-    unproven: u32,
+    /// Whether the server waits for its token, and how many probes in a row were in a hurry to bring
+    /// it.
+    unproven: bool,
+    hurried: u32,
     /// When the last probe left.
     sent: Option<Instant>,
     token: PathToken,
@@ -235,6 +237,7 @@ impl Prober {
         self.unanswered.push_back((number, now));
         self.sent = Some(now);
         self.lost = self.lost.saturating_add(1);
+        self.hurried += u32::from(self.urgent());
         self.spread = spread;
         Probe { number, count: self.replies_received, token: self.token }
     }
@@ -244,17 +247,20 @@ impl Prober {
         self.replies_received = self.replies_received.wrapping_add(1);
         self.lost = 0;
         self.token = reply.token;
-        self.unproven = if reply.validated { 0 } else { self.unproven.saturating_add(1) };
+        self.unproven = !reply.validated;
+        if reply.validated {
+            self.hurried = 0;
+        }
         let at = self.unanswered.iter().position(|(number, _)| *number == reply.number)?;
         let (_, sent) = self.unanswered.remove(at)?;
         self.rtt.sample(now.saturating_duration_since(sent));
         Some(sent)
     }
 
-    /// Whether the server waits for its token. A path whose address changes with every packet is
-    /// never proven; it is not hurried for ever.
+    /// Whether the next probe is to bring the token that the server waits for. A path that has died,
+    /// or whose address changes with every packet, is never proven; it is not hurried for ever.
     fn urgent(&self) -> bool {
-        (1..=URGENT_PROBES).contains(&self.unproven)
+        self.unproven && self.hurried < URGENT_PROBES
     }
 }
 
@@ -295,6 +301,11 @@ impl Rtt {
 mod tests {
     use super::*;
 
+    fn reply(number: u32, validated: bool) -> Control {
+        let client = crate::tunnel::wire::ClientId(0);
+        Control { client, path: 0, validated, number, count: 0, token: PathToken(0) }
+    }
+
     #[test]
     fn smoothed_rtt_follows_rfc_6298() {
         let mut rtt = Rtt::default();
@@ -309,18 +320,29 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_dies_before_it_is_proven_is_not_hurried_for_ever() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let mut probing = Probing::new(begin);
+        probing.add();
+        probing.probe(begin, 0, 1.0);
+        probing.replied(begin, 0, &reply(0, false));
+        let mut now = begin;
+        let mut sent = 0;
+        while now < begin + Duration::from_secs(10) {
+            now = probing.due(now, 0, true, Phase::Steady);
+            probing.probe(now, 0, 1.0);
+            sent += 1;
+        }
+        // Those after them are only late: one each 100 ms.
+        assert!(sent <= URGENT_PROBES + 101, "{sent} probes in 10 s");
+    }
+
+    #[test]
     fn only_a_probe_sent_since_tells_that_the_server_is_there() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
-        let reply = |number| Control {
-            client: crate::tunnel::wire::ClientId(0),
-            path: 0,
-            validated: true,
-            number,
-            count: 0,
-            token: PathToken(0),
-        };
         let mut probing = Probing::new(begin);
         probing.add();
         probing.add();
@@ -328,7 +350,7 @@ mod tests {
         for (ms, number) in [(0, 0), (100, 1)] {
             probing.probe(at(ms), 0, 1.0);
             probing.probe(at(ms), 1, 1.0);
-            probing.replied(at(ms + 1), 0, &reply(number));
+            probing.replied(at(ms + 1), 0, &reply(number, true));
         }
         for ms in [200, 300, 400] {
             probing.probe(at(ms), 0, 1.0);
@@ -336,9 +358,9 @@ mod tests {
         assert!(!probing.lost(at(599)));
         assert!(probing.lost(at(600)));
         // What it answered while it lived still comes in over path 1.
-        probing.replied(at(800), 1, &reply(0));
+        probing.replied(at(800), 1, &reply(0, true));
         assert!(probing.lost(at(800)));
-        probing.replied(at(801), 0, &reply(3));
+        probing.replied(at(801), 0, &reply(3, true));
         assert!(!probing.lost(at(801)));
     }
 }

@@ -43,11 +43,7 @@ impl Lab {
         match Self::build(test, paths, programs, turn) {
             Ok(lab) => Some(lab),
             Err(reason) => {
-                assert!(
-                    env::var_os(REQUIRE).is_none_or(|value| value != "1"),
-                    "{reason} ({REQUIRE}=1 forbids skipping)"
-                );
-                announce(&format!("SKIPPED {test}: {reason}"));
+                skip(test, &reason);
                 None
             }
         }
@@ -174,6 +170,13 @@ pub(crate) fn bridge_address(version: Version, path: usize) -> SocketAddr {
 /// Where the bridge of a path finds a service of the server.
 pub(crate) fn service_address(version: Version, path: usize, port: u16) -> SocketAddr {
     SocketAddr::new(address(Side::Server, version, path, 1), port)
+}
+
+/// Says that a test cannot be had here, and why; where nothing may be missing, the test fails.
+pub(crate) fn skip(test: &str, reason: &str) {
+    let forbidden = env::var_os(REQUIRE).is_some_and(|value| value == "1");
+    assert!(!forbidden, "{reason} ({REQUIRE}=1 forbids skipping)");
+    announce(&format!("SKIPPED {test}: {reason}"));
 }
 
 /// Tells whoever started the tests something, past the capturing of a passing test's output.

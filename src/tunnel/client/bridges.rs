@@ -22,17 +22,17 @@ const DOUBT_PROBES: u32 = 2;
 impl Client {
     /// Looks a bridge up that owes answers. The old address stays in use.
     pub(super) fn doubt(&mut self, path: usize, now: Instant, fabric: &Fabric) {
-        if self.probing.unanswered_in_a_row(path) >= DOUBT_PROBES
-            && !self.is_heard(path, now, fabric)
+        if self.is_in_doubt(path, now, fabric)
             && let Some(way) = &mut self.ways[path]
         {
             way.doubt(now);
         }
     }
 
-    fn is_heard(&self, path: usize, now: Instant, fabric: &Fabric) -> bool {
+    fn is_in_doubt(&self, path: usize, now: Instant, fabric: &Fabric) -> bool {
         let heard = fabric.peers[self.peer.0].paths[path].heard;
-        heard.is_some_and(|heard| now.saturating_duration_since(heard) < DOUBT_AFTER)
+        self.probing.unanswered_in_a_row(path) >= DOUBT_PROBES
+            && heard.is_none_or(|heard| now.saturating_duration_since(heard) >= DOUBT_AFTER)
     }
 
     /// Takes the answer to a bridge's look-up.
@@ -45,7 +45,8 @@ impl Client {
     ) {
         // The bridge may have been taken out since.
         let Some(path) = self.path_of(|way| way.name() == name) else { return };
-        let healthy = self.is_heard(path, now, fabric);
+        let heard = fabric.peers[self.peer.0].paths[path].heard;
+        let healthy = heard.is_some() && !self.is_in_doubt(path, now, fabric);
         if self.ways[path].as_mut().is_some_and(|way| way.resolved(now, answer, healthy, fabric)) {
             self.relink(path, now, fabric);
         }
