@@ -36,7 +36,7 @@ const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// The first repetition of an init; each further one comes after twice as long ...
 const INIT_FIRST: Duration = Duration::from_millis(100);
 /// ... up to this: a server that starts is to be found within a second, however long it was away.
-const INIT_LONGEST: Duration = Duration::from_millis(400);
+const INIT_LONGEST: Duration = Duration::from_millis(350);
 /// An init is made anew when it was not answered for this long: long enough for any round trip.
 const INIT_LIFETIME: Duration = Duration::from_secs(10);
 /// How long a new session may take to prove itself.
