@@ -50,6 +50,8 @@ mod process;
 mod programs;
 #[path = "support/stream.rs"]
 mod stream;
+#[path = "netns/uplinks.rs"]
+mod uplinks;
 #[path = "netns/vpn.rs"]
 mod vpn;
 #[path = "support/wait.rs"]
