@@ -29,7 +29,7 @@ const NEXT_ADDRESS: Duration = Duration::from_secs(2);
 const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
 /// A bridge in doubt that answered after all is not looked up again sooner: on a lossy path that
 /// would never end.
-const LOOK_UP_GAP: Duration = Duration::from_secs(10);
+const LOOK_UP_GAP: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub struct Way {

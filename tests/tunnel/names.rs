@@ -39,11 +39,12 @@ fn moves_at(seconds: u32) -> impl Fn(&Setup) -> Answers {
 #[test]
 fn the_name_of_the_only_path_is_followed_within_five_seconds() {
     let mut slowest = Duration::ZERO;
-    for per_second in [100, 1] {
+    // Also when its first look-up was just before.
+    for (per_second, moved_at) in [(100, 20), (1, 20), (100, 3)] {
         seeds(10, |seed| {
-            let mut sim = named(2, moves_at(20)).connect(seed);
+            let mut sim = named(2, moves_at(moved_at)).connect(seed);
             sim.streams(APP, per_second);
-            sim.run_for(20 * SECOND - sim.now);
+            sim.run_for((SECOND * moved_at).saturating_sub(sim.now));
             sim.bridges[0].set_dead(true);
             let carries = |sim: &mut crate::sim::Sim| sim.bridges[1].down.carried > 0;
             let took = sim.run_until(FOLLOWED, carries).expect("followed in time");
