@@ -97,6 +97,22 @@ fn a_path_that_works_is_not_disturbed_by_what_becomes_of_its_name() {
 }
 
 #[test]
+fn a_path_that_answers_before_its_look_up_does_stays_where_it_is() {
+    let mut sim = Setup { name_delay: 2 * SECOND, ..named(2, moves_at(20)) }.connect(1);
+    sim.streams(APP, 50);
+    sim.run_for(20 * SECOND - sim.now);
+    // The look-up begins after two seconds of silence and is answered after four.
+    sim.bridges[0].set_dead(true);
+    sim.run_for(3 * SECOND);
+    sim.bridges[0].set_dead(false);
+    sim.run_for(60 * SECOND);
+    assert_eq!(sim.bridges[1].up.carried, 0, "it works where it is");
+    // The answer was taken, for when it is needed.
+    sim.bridges[0].set_dead(true);
+    assert!(sim.run_until(FOLLOWED, |sim| sim.bridges[1].down.carried > 0).is_some());
+}
+
+#[test]
 fn a_silent_only_path_keeps_its_address_while_the_name_does() {
     let mut sim = named(2, |setup| vec![(Duration::ZERO, Ok(vec![setup.bridge_address(0)]))]).connect(1);
     let [_, down] = sim.streams(APP, 50);
