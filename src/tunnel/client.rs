@@ -282,7 +282,8 @@ impl Client {
             }
             // A new socket cuts off what still comes to the old one. While that may be all there is,
             // it is kept as long as the server sends to it.
-            way.fallen_silent(if self.probing.any_up() { now } else { now + USABLE_FOR });
+            let others_answer = peer.paths.iter().any(|path| path.is_heard(now));
+            way.fallen_silent(if others_answer { now } else { now + USABLE_FOR });
         }
         let Some(session) = peer.newest() else { return };
         let probe = self.probing.probe(now, path, fabric.rng.random_range(0.8..1.2));

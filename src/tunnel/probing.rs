@@ -157,11 +157,6 @@ impl Probing {
         self.paths[path].lost
     }
 
-    /// Whether any path answers.
-    pub fn any_up(&self) -> bool {
-        self.paths.iter().any(|path| path.up)
-    }
-
     /// How many probes in a row a path that used to answer has left unanswered, if it is time to
     /// say so; said once.
     pub fn fallen_silent(&mut self, path: usize) -> Option<u32> {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::info;
 
@@ -14,9 +14,7 @@ use crate::tunnel::link::{NameId, SocketId};
 use crate::tunnel::path::Path;
 use crate::tunnel::role::Bridge;
 
-/// A path that was not heard for this long is in doubt ...
-const DOUBT_AFTER: Duration = Duration::from_secs(2);
-/// ... if so many of its probes were not answered: one packet is easily lost.
+/// A path is not looked up while fewer of its probes than this were not answered: one packet is easily lost.
 const DOUBT_PROBES: u32 = 2;
 
 impl Client {
@@ -30,9 +28,8 @@ impl Client {
     }
 
     fn is_in_doubt(&self, path: usize, now: Instant, fabric: &Fabric) -> bool {
-        let heard = fabric.peers[self.peer.0].paths[path].heard;
         self.probing.unanswered_in_a_row(path) >= DOUBT_PROBES
-            && heard.is_none_or(|heard| now.saturating_duration_since(heard) >= DOUBT_AFTER)
+            && !fabric.peers[self.peer.0].paths[path].is_heard(now)
     }
 
     /// Takes the answer to a bridge's look-up.
