@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mptunnel::tunnel::aead::{KEY_LEN, NONCE_LEN, portable};
 use mptunnel::tunnel::link::{Link, SocketId};
-use mptunnel::tunnel::role::{Bridge, Config, Role, Security};
+use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use mptunnel::tunnel::window::Window;
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::SeedableRng;
@@ -85,12 +85,13 @@ impl Lab {
     fn new(encrypt: bool, clients: usize) -> Self {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let security = Security { encrypt, key: None };
-        let bridges: Vec<_> = (1..=PATHS).map(|port| Bridge { endpoint: address(port).into() }).collect();
+        let bridges: Vec<_> = (1..=PATHS).map(|port| Bridge::from(address(port))).collect();
         let now = Instant::now();
         let tunnel = |role, seed| {
             Tunnel::new(now, Config { role, security: security.clone() }, StdRng::seed_from_u64(seed))
         };
-        let client = |seed| tunnel(Role::Client { listen: address(3000), bridges: bridges.clone() }, seed);
+        let role = Role::Client { listen: address(3000), bridges, copies: Copies::All };
+        let client = |seed| tunnel(role.clone(), seed);
         let clients: Vec<_> = (1..=clients as u64).map(client).collect();
         let server = tunnel(Role::Server { listen: address(2000), target: address(1194).into() }, 0);
         let mut lab = Self { clients, server, now };

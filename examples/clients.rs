@@ -22,7 +22,7 @@ use mio::{Events, Interest, Poll, Token};
 use mptunnel::net::{EventLoop, raise_open_files_limit};
 use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::link::{Bind, Event, Link, SocketId};
-use mptunnel::tunnel::role::{Bridge, Config, Role, Security};
+use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use process::{Daemon, free_port};
 use rand::SeedableRng;
@@ -160,7 +160,7 @@ impl Crowd {
         let begin = Instant::now();
         let member = |number: usize| {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-            let role = Role::Client { listen, bridges: vec![Bridge { endpoint: server.into() }] };
+            let role = Role::Client { listen, bridges: vec![Bridge::from(server)], copies: Copies::All };
             let config = Config { role, security: Security { encrypt: true, key: Some(key.clone()) } };
             let tunnel = Tunnel::new(begin, config, StdRng::from_rng(&mut rand::rng()));
             Member { tunnel, sockets: HashMap::new(), datagram: number.to_be_bytes(), due: true }
@@ -224,7 +224,7 @@ impl Crowd {
         let member = &mut self.clients[at];
         while let Some(event) = member.tunnel.poll_event() {
             match event {
-                Event::Open(id, Bind::Towards(_)) => {
+                Event::Open(id, Bind::Towards { .. }) => {
                     let mut socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0).into())?;
                     self.poll.registry().register(&mut socket, Token(at), Interest::READABLE)?;
                     member.sockets.insert(id, socket);

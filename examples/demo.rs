@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use mptunnel::net::{EventLoop, Stopper};
 use mptunnel::tunnel::key::Key;
-use mptunnel::tunnel::role::{Bridge, Config, Role, Security};
+use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 use lossy_bridge::{Faults, LossyBridge};
@@ -93,8 +93,8 @@ fn run() -> Result<Report, Box<dyn Error>> {
         bridges.push(bridge);
     }
 
-    let endpoints = bridges.iter().map(|bridge| Bridge { endpoint: bridge.address().into() }).collect();
-    let role = Role::Client { listen: ANY_PORT, bridges: endpoints };
+    let endpoints = bridges.iter().map(|bridge| Bridge::from(bridge.address())).collect();
+    let role = Role::Client { listen: ANY_PORT, bridges: endpoints, copies: Copies::All };
     let mpclient = Daemon::start("mpclient", Config { role, security })?;
     println!("  mpclient     {}  takes the application's datagrams", mpclient.address);
 

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use env_logger::Env;
-use log::warn;
+use log::{error, info, warn};
 
-use crate::config::{self, Mistakes};
+use crate::config::args::ClientArgs;
+use crate::config::{self, Mistakes, Variables};
 use crate::net::{self, EventLoop, StartError};
-use crate::tunnel::role::Config;
+use crate::tunnel::role::{Config, Security};
 
 /// Wrong use: another start will fail in the same way until the user changes something.
 const WRONG_USE: u8 = 2;
@@ -69,20 +70,37 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
     }
 }
 
-/// Carries datagrams until SIGINT or SIGTERM.
+/// Carries datagrams until SIGINT or SIGTERM. At SIGHUP it takes what `reload` returns.
 ///
 /// # Errors
 /// What keeps the tunnel from starting or from going on.
-pub fn serve(config: Config) -> Result<(), Failure> {
+pub fn serve(config: Config, reload: impl FnMut() -> Option<Config> + Send + 'static) -> Result<(), Failure> {
     if let Err(error) = net::raise_open_files_limit() {
         warn!("cannot raise the limit of open files: {error}; the number of applications is limited by it");
     }
     keep_memory_private();
     let mut event_loop = EventLoop::new(config)?;
     event_loop
-        .stop_on_signals()
+        .obey_signals(reload)
         .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
+}
+
+/// Reads an mpclient's configuration again, while it runs with this key. `None`: there are mistakes, which
+/// are in the log.
+pub fn reload(args: &ClientArgs, running: &Security) -> Option<Config> {
+    let file = args.config.display();
+    match config::client_again(args, &Variables::from_env(), running) {
+        Ok(config) => {
+            info!("{file} was read again");
+            Some(config)
+        }
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| error!("{mistake}"));
+            error!("{file} was read again, and has mistakes: nothing is changed");
+            None
+        }
+    }
 }
 
 /// Keeps keys out of core dumps, and out of reach of other processes of the same user (ptrace).

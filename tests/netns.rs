@@ -40,6 +40,8 @@ mod lab;
 mod lengths;
 #[path = "support/lossy_bridge.rs"]
 mod lossy_bridge;
+#[path = "netns/names.rs"]
+mod names;
 #[path = "netns/namespace.rs"]
 mod namespace;
 #[path = "netns/offload.rs"]
@@ -50,8 +52,12 @@ mod openvpn;
 mod process;
 #[path = "netns/programs.rs"]
 mod programs;
+#[path = "netns/reload.rs"]
+mod reload;
 #[path = "support/stream.rs"]
 mod stream;
+#[path = "netns/uplinks.rs"]
+mod uplinks;
 #[path = "netns/vpn.rs"]
 mod vpn;
 #[path = "support/wait.rs"]

@@ -22,7 +22,7 @@ use clap::Parser;
 use load::{Load, Outcome, Sender};
 use mptunnel::net::EventLoop;
 use mptunnel::tunnel::key::Key;
-use mptunnel::tunnel::role::{Bridge, Config, Role, Security};
+use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use process::{Daemon, free_port};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -88,9 +88,9 @@ fn serve(command: &DaemonCommand) -> Result<()> {
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
     let (role, encrypt) = match command {
         DaemonCommand::Client { listen, server_port, paths, encrypt } => {
-            let bridge =
-                |host| Bridge { endpoint: SocketAddr::from(([127, 0, 0, host], *server_port)).into() };
-            (Role::Client { listen: *listen, bridges: (1..=*paths).map(bridge).collect() }, encrypt)
+            let bridge = |host| Bridge::from(SocketAddr::from(([127, 0, 0, host], *server_port)));
+            let bridges = (1..=*paths).map(bridge).collect();
+            (Role::Client { listen: *listen, bridges, copies: Copies::All }, encrypt)
         }
         DaemonCommand::Server { listen, target, encrypt } => {
             (Role::Server { listen: *listen, target: (*target).into() }, encrypt)

@@ -7,5 +7,9 @@ use mptunnel::config::{self, Variables};
 use mptunnel::program;
 
 fn main() -> ExitCode {
-    program::main(|args: ClientArgs| program::serve(config::client(&args, &Variables::from_env())?))
+    program::main(|args: ClientArgs| {
+        let config = config::client(&args, &Variables::from_env())?;
+        let security = config.security.clone();
+        program::serve(config, move || program::reload(&args, &security))
+    })
 }

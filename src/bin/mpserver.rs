@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use log::info;
 use mptunnel::config::args::{ServerArgs, ServerCommand};
 use mptunnel::config::{self, Variables};
 use mptunnel::program::{self, Failure};
@@ -11,7 +12,10 @@ use mptunnel::tunnel::key::Key;
 fn main() -> ExitCode {
     program::main(|args: ServerArgs| match (args.command, args.serve) {
         (Some(ServerCommand::Genkey), _) => print_new_key(),
-        (None, Some(serve)) => program::serve(config::server(&serve, &Variables::from_env())?),
+        (None, Some(serve)) => program::serve(config::server(&serve, &Variables::from_env())?, || {
+            info!("SIGHUP changes nothing here: mpserver's settings are its arguments, which take a restart");
+            None
+        }),
         (None, None) => unreachable!("clap asks for the port and the target where there is no command"),
     })
 }

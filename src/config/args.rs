@@ -111,6 +111,8 @@ Example:
       key-file = key
   takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges.
 
+SIGHUP has it read the file again.
+
 Exit status: 0 stopped by SIGINT or SIGTERM, 2 wrong use, 1 anything else that keeps it from starting."
     )
 }

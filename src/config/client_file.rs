@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # a remark, here or behind a line
-//! 1.2.3.4 4000                    a bridge: HOST PORT [OPTION=VALUE ...]
+//! 1.2.3.4 4000                    a bridge: HOST PORT [OPTION ...]
 //! listen = 127.0.0.1:3000         a setting: NAME = VALUE
 //! ```
 //!
@@ -14,13 +14,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::steering::{self, Options};
 use super::values::{self, Quoted};
 use super::{Mistake, Mistakes, Place, file};
-use crate::tunnel::link::{Endpoint, Host};
+use crate::tunnel::link::{Endpoint, Host, Uplink};
 use crate::tunnel::path::MAX_PATHS;
-use crate::tunnel::role::Bridge;
+use crate::tunnel::role::{Bridge, Copies};
 
-const SETTINGS: [&str; 2] = ["listen", "key-file"];
+const SETTINGS: [&str; 4] = ["listen", "key-file", "copies", "target-loss"];
 
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(super) struct ClientFile {
     pub(super) listen: Option<SocketAddr>,
     /// The key's file, and the line that names it.
     pub(super) key_file: Option<(Place, PathBuf)>,
+    pub(super) copies: Copies,
     /// What is taken, as the program of 2014 took it, but hardly meant.
     pub(super) warnings: Vec<Mistake>,
 }
@@ -100,7 +102,7 @@ struct Seen {
     /// Lines that are bridges or were meant to be.
     bridge_lines: usize,
     good_bridges: usize,
-    bridges: HashMap<Endpoint, usize>,
+    bridges: HashMap<(Endpoint, Option<Uplink>), usize>,
     settings: Vec<(&'static str, usize)>,
 }
 
@@ -141,6 +143,16 @@ impl Parser<'_> {
             self.mistake(format!("{name} is set in line {line} already: take one of the two out"));
             return;
         }
+        let rival = match name {
+            "copies" => "target-loss",
+            "target-loss" => "copies",
+            _ => "",
+        };
+        if let Some((_, line)) = self.seen.settings.iter().find(|(seen, _)| *seen == rival) {
+            self.mistake(format!(
+                "{name} and {rival} (line {line}) each say how many copies leave: take one of the two out"
+            ));
+        }
         self.seen.settings.push((name, self.line));
         if value.is_empty() {
             self.mistake(format!("{name} has no value: write \"{name} = VALUE\", or take the line out"));
@@ -161,6 +173,13 @@ impl Parser<'_> {
                 // A file and the key beside it can be moved together.
                 let path = self.path.parent().unwrap_or(Path::new("")).join(value);
                 self.file.key_file = Some((self.place(), path));
+            }
+            "copies" => {
+                self.file.copies = self.keep(name, steering::copies(value)).unwrap_or_default();
+            }
+            "target-loss" => {
+                let target = self.keep(name, steering::target_loss(value));
+                self.file.copies = target.map_or_else(Copies::default, Copies::Target);
             }
             _ => unreachable!("SETTINGS lists the names above"),
         }
@@ -187,56 +206,38 @@ impl Parser<'_> {
             (host, _) => self.keep("host", host),
         };
         let port = port.and_then(|port| self.keep("port", values::port(port)));
-        let options_are_right = self.options(words);
-        if let (Some(host), Some(port), true) = (host, port, options_are_right) {
-            self.add_bridge(Endpoint { host, port });
+        let options = self.options(host.as_ref(), words);
+        if let (Some(host), Some(port), Some(Options { bind, backup })) = (host, port, options) {
+            self.add_bridge(Bridge { endpoint: Endpoint { host, port }, bind, backup });
         }
     }
 
-    /// Reads the options of a bridge, of which there are none yet. Whether all is right.
-    fn options<'a>(&mut self, words: impl Iterator<Item = &'a str> + Clone) -> bool {
-        let mistakes = self.mistakes.0.len();
-        // The program of 2014 took no notice of what stood behind the port, so it may be a remark.
-        if !words.clone().any(|word| word.contains('=')) {
-            if let Some(word) = words.clone().next() {
-                self.warn(format!("{} and what follows is ignored: remarks go after \"#\"", Quoted(word)));
-            }
-            return true;
+    /// Reads the options of a bridge. `None` if there is a mistake among them.
+    fn options<'a>(
+        &mut self,
+        host: Option<&Host>,
+        words: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<Options> {
+        let read = Options::read(host, words);
+        if let Some(word) = read.ignored {
+            self.warn(format!("{} and what follows is ignored: remarks go after \"#\"", Quoted(word)));
         }
-        for word in words {
-            match word.split_once('=') {
-                Some(("bind", _)) => self.mistake(format!(
-                    "option {} is not supported yet: take it out, and the system's routes decide",
-                    Quoted(word)
-                )),
-                Some((name, _)) if !name.is_empty() => self.mistake(format!(
-                    "unknown option {}: there is bind, which is not supported yet",
-                    Quoted(name)
-                )),
-                // What follows belongs to the same slip: "bind = eth1", or a remark without its sign.
-                _ => {
-                    self.mistake(format!(
-                        "{} is no OPTION=VALUE: write options without spaces, and remarks after \"#\"",
-                        Quoted(word)
-                    ));
-                    break;
-                }
-            }
-        }
-        self.mistakes.0.len() == mistakes
+        let right = read.mistakes.is_empty();
+        read.mistakes.into_iter().for_each(|mistake| self.mistake(mistake));
+        right.then_some(read.options)
     }
 
-    fn add_bridge(&mut self, endpoint: Endpoint) {
-        let same = canonical(&endpoint);
+    fn add_bridge(&mut self, bridge: Bridge) {
+        let same = (canonical(&bridge.endpoint), bridge.bind.clone());
         if let Some(line) = self.seen.bridges.insert(same, self.line) {
-            self.warn(format!("bridge {endpoint} is in line {line} too: it carries every datagram twice"));
+            self.warn(format!("bridge {bridge} is in line {line} too: it carries every datagram twice"));
         }
         self.seen.good_bridges += 1;
         // The first bridge too many is told, those behind it are not.
         match self.seen.good_bridges {
-            ..=MAX_PATHS => self.file.bridges.push(Bridge { endpoint }),
+            ..=MAX_PATHS => self.file.bridges.push(bridge),
             count if count == MAX_PATHS + 1 => {
-                self.mistake(format!("bridge {endpoint} is one too many: at most {MAX_PATHS} are taken"));
+                self.mistake(format!("bridge {bridge} is one too many: at most {MAX_PATHS} are taken"));
             }
             _ => {}
         }

@@ -28,6 +28,12 @@ pub(super) fn read(path: &Path) -> io::Result<(File, Zeroizing<Vec<u8>>)> {
     Ok((file, octets))
 }
 
+/// Whether it is something else than a file, as `<(command)` is: it would give its contents once, and
+/// have a second reader wait.
+pub(super) fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
 /// The contents without the mark that some editors put in front of UTF-8.
 pub(super) fn without_byte_order_mark(octets: &[u8]) -> &[u8] {
     octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets)

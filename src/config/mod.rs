@@ -1,7 +1,7 @@
 //! From the command line, the environment and files to the tunnel's [`Config`].
 //!
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
-//! `mpclient.conf`, `client_file` reads that file, `security` finds the key and what
+//! `mpclient.conf`, `client_file` reads that file, `steering` what it says of paths, `security` finds the key and what
 //! `MPTUNNEL_ENCRYPT` says. Here they meet: arguments as typed become a `Config` as meant.
 //!
 //! What is wrong is collected instead of ending the search, so that a user who corrects everything
@@ -11,6 +11,7 @@ pub mod args;
 mod client_file;
 mod file;
 mod security;
+mod steering;
 mod values;
 
 use std::fmt;
@@ -21,7 +22,7 @@ pub use security::Variables;
 pub(crate) use values::without_keys;
 
 use crate::tunnel::link::Endpoint;
-use crate::tunnel::role::{Config, Role};
+use crate::tunnel::role::{Config, Role, Security};
 use args::{ClientArgs, ServeArgs};
 use security::KeySources;
 
@@ -38,21 +39,49 @@ pub const DEFAULT_BIND: &str = "[::]";
 /// # Errors
 /// All that is wrong with the configuration file, the variables and the key.
 pub fn client(args: &ClientArgs, variables: &Variables) -> Result<Config, Mistakes> {
+    let config = read_client(args, variables, None)?;
+    security::warn(&config);
+    Ok(config)
+}
+
+/// The configuration of an mpclient, read again while it runs with this key. What it leaves open was said
+/// at the start.
+///
+/// # Errors
+/// As with [`client`].
+pub fn client_again(
+    args: &ClientArgs,
+    variables: &Variables,
+    running: &Security,
+) -> Result<Config, Mistakes> {
+    if file::is_pipe(&args.config) {
+        let text = format!("{} is no file that could be read again: restart instead", args.config.display());
+        return Err(Mistake { place: None, text }.into());
+    }
+    read_client(args, variables, Some(running))
+}
+
+fn read_client(
+    args: &ClientArgs,
+    variables: &Variables,
+    running: Option<&Security>,
+) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::default();
     let file = mistakes.keep(client_file::read(&args.config));
     let sources = KeySources {
         argument: args.shared.key_file.as_deref(),
         variable: variables.key.as_deref(),
         setting: file.as_ref().and_then(|file| file.key_file.as_ref()),
+        running,
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     if let (Some(file), Some(security)) = (file, security)
         && mistakes.is_empty()
     {
         let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
-        let config = Config { role: Role::Client { listen, bridges: file.bridges }, security };
+        let role = Role::Client { listen, bridges: file.bridges, copies: file.copies };
+        let config = Config { role, security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
-        security::warn(&config);
         return Ok(config);
     }
     Err(mistakes)
@@ -67,6 +96,7 @@ pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Config, Mistake
         argument: args.shared.key_file.as_deref(),
         variable: variables.key.as_deref(),
         setting: None,
+        running: None,
     };
     let security = security::resolve(&variables.encrypt, &sources)?;
     let listen = SocketAddr::new(args.bind, args.listen_port);

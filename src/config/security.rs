@@ -43,6 +43,8 @@ pub(super) struct KeySources<'a> {
     pub(super) variable: Option<&'a OsStr>,
     /// `key-file` in a configuration file, and where it is written.
     pub(super) setting: Option<&'a (Place, PathBuf)>,
+    /// What is in use, where all this is read again.
+    pub(super) running: Option<&'a Security>,
 }
 
 /// Reads the variables and the key that counts.
@@ -76,14 +78,18 @@ fn find_key(sources: &KeySources<'_>) -> Result<Option<Key>, Mistake> {
         let place = place.cloned();
         move |text| Mistake { place, text }
     };
+    let read_key = |path: &Path| match sources.running {
+        Some(running) if file::is_pipe(path) => Ok(running.key.clone()),
+        _ => read_key(path).map(Some),
+    };
     if let Some(path) = sources.argument {
-        return read_key(path).map(Some).map_err(at(None));
+        return read_key(path).map_err(at(None));
     }
     if let Some(value) = sources.variable {
         return parse_variable(value).map(Some).map_err(at(None));
     }
     if let Some((place, path)) = sources.setting {
-        return read_key(path).map(Some).map_err(at(Some(place)));
+        return read_key(path).map_err(at(Some(place)));
     }
     Ok(None)
 }
@@ -180,6 +186,7 @@ fn warning(config: &Config) -> Option<String> {
 mod tests {
     use super::*;
     use crate::tunnel::link::{Endpoint, Host};
+    use crate::tunnel::role::Copies;
     use rand::{SeedableRng, rngs::StdRng};
 
     fn key(seed: u64) -> Key {
@@ -241,10 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_came_through_a_pipe_is_not_asked_for_again() {
+        // A device is no file either, and gives nothing.
+        let null = Path::new("/dev/null");
+        let running = Security { encrypt: true, key: Some(key(1)) };
+        let sources = |running| KeySources { argument: Some(null), variable: None, setting: None, running };
+        assert!(resolve(&None, &sources(None)).is_err());
+        let again = resolve(&None, &sources(Some(&running))).expect("the key that is in use");
+        assert!(again.key == running.key);
+    }
+
+    #[test]
     fn a_configuration_is_warned_of_for_what_it_leaves_open_and_only_for_that() {
         let target = Endpoint { host: Host::Name("target".into()), port: 1 };
         let server = Role::Server { listen: super::super::DEFAULT_LISTEN, target };
-        let client = Role::Client { listen: super::super::DEFAULT_LISTEN, bridges: Vec::new() };
+        let client =
+            Role::Client { listen: super::super::DEFAULT_LISTEN, bridges: Vec::new(), copies: Copies::All };
         let warning_of = |role: &Role, encrypt, key| {
             warning(&Config { role: role.clone(), security: Security { encrypt, key } })
         };

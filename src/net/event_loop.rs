@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::{SeedableRng, rngs::StdRng};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::gather::{self, Gather};
 use super::resolver::Resolver;
 use super::sockets::{Sockets, Trouble, is_full};
-use crate::tunnel::link::{Bind, Event, SocketId};
+use super::uplink;
+use crate::tunnel::link::{Bind, Event, Link, SocketId};
 use crate::tunnel::role::Config;
 use crate::tunnel::{LISTENER, Tunnel};
 
@@ -29,6 +30,8 @@ const RECEIVE_CALLS: usize = 4;
 const EVENTS: usize = 256;
 /// Trouble of one kind is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// How often is looked whether sockets still have their uplinks.
+const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
@@ -81,18 +84,22 @@ enum About {
     Address(SocketAddr),
 }
 
+/// Reads the configuration anew.
+type Reload = Box<dyn FnMut() -> Option<Config> + Send>;
+
 /// One tunnel with its sockets and its clock.
 pub struct EventLoop {
     poll: Poll,
     tunnel: Tunnel,
     sockets: Sockets,
     resolver: Resolver,
-    signals: Option<Signals>,
+    signals: Option<(Signals, Reload)>,
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
     /// When trouble was last logged.
     troubles: HashMap<About, Instant>,
+    uplinks_seen: Instant,
 }
 
 impl EventLoop {
@@ -107,15 +114,17 @@ impl EventLoop {
         let registry = registry.map_err(|error| StartError::System("clone a poll", error))?;
         let waker = Waker::new(poll.registry(), WAKER);
         let waker = Arc::new(waker.map_err(|error| StartError::System("create a waker", error))?);
+        let now = Instant::now();
         let mut this = Self {
             poll,
-            tunnel: Tunnel::new(Instant::now(), config, StdRng::from_rng(&mut rand::rng())),
+            tunnel: Tunnel::new(now, config, StdRng::from_rng(&mut rand::rng())),
             sockets: Sockets::new(registry),
             resolver: Resolver::new(Arc::clone(&waker)),
             signals: None,
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
             troubles: HashMap::new(),
+            uplinks_seen: now,
         };
         let Some(Event::Open(LISTENER, Bind::Listen(address))) = this.tunnel.poll_event() else {
             unreachable!("the first thing a tunnel asks for is its listener");
@@ -136,14 +145,17 @@ impl EventLoop {
         self.stopper.clone()
     }
 
-    /// Has SIGINT and SIGTERM end the loop.
+    /// Has SIGINT and SIGTERM end the loop, and SIGHUP change it to what `reload` returns, if anything.
     ///
     /// # Errors
     /// The system refused.
-    pub fn stop_on_signals(&mut self) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    pub fn obey_signals(
+        &mut self,
+        reload: impl FnMut() -> Option<Config> + Send + 'static,
+    ) -> io::Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        self.signals = Some(signals);
+        self.signals = Some((signals, Box::new(reload)));
         Ok(())
     }
 
@@ -171,7 +183,7 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    SIGNALS => self.take_signals(),
+                    SIGNALS => self.take_signals(now),
                     Token(id) => self.note_ready(SocketId(id as u32)),
                 }
             }
@@ -183,6 +195,10 @@ impl EventLoop {
     fn turn(&mut self, now: Instant) {
         while let Some((name, answer)) = self.resolver.answer() {
             self.tunnel.handle_resolved(now, name, answer);
+        }
+        // The tunnel ages things every second, so the loop comes by often enough.
+        if now.saturating_duration_since(self.uplinks_seen) >= UPLINK_INTERVAL {
+            self.look_for_uplinks(now, None);
         }
         self.tunnel.handle_timeout(now);
         self.flush(now);
@@ -225,16 +241,32 @@ impl EventLoop {
     }
 
     fn open(&mut self, now: Instant, id: SocketId, bind: Bind) {
-        match self.sockets.open(id, bind) {
+        let Err(error) = self.sockets.open(id, bind.clone()) else {
             // What arrived before the registration is not told.
-            Ok(()) => self.note_ready(id),
-            Err(error) => {
-                if self.deserves_line(now, About::Opening) {
-                    warn!("cannot open a socket: {error}; trying again");
-                }
-                self.tunnel.handle_socket_error(now, id);
-            }
+            return self.note_ready(id);
+        };
+        if let Bind::Towards { over: Some(uplink), .. } = &bind
+            && let Some(reason) = uplink::missing(uplink, &error)
+        {
+            return self.tunnel.handle_uplink_lost(now, id, &reason);
         }
+        if let Bind::Towards { remote, .. } = bind
+            && self.deserves_line(now, About::Opening)
+        {
+            let who = self.tunnel.describe(Link { socket: id, remote, local: None });
+            warn!("cannot open a socket towards {who}: {error}; trying again");
+        }
+        self.tunnel.handle_socket_error(now, id);
+    }
+
+    /// Tells the tunnel which sockets have lost their uplink. Returns whether this one has.
+    fn look_for_uplinks(&mut self, now: Instant, asked: Option<SocketId>) -> bool {
+        self.uplinks_seen = now;
+        let lost = self.sockets.without_uplink();
+        for (id, reason) in &lost {
+            self.tunnel.handle_uplink_lost(now, *id, reason);
+        }
+        lost.iter().any(|(id, _)| Some(*id) == asked)
     }
 
     fn note_ready(&mut self, id: SocketId) {
@@ -248,6 +280,10 @@ impl EventLoop {
         let Trouble { link, error, unsent } = trouble;
         let about = if link.socket == LISTENER { About::Listener } else { About::Address(link.remote) };
         if !self.deserves_line(now, about) {
+            return;
+        }
+        if *unsent && self.look_for_uplinks(now, Some(link.socket)) {
+            // The tunnel has a better word for it.
             return;
         }
         let who = self.tunnel.describe(*link);
@@ -270,11 +306,14 @@ impl EventLoop {
         due
     }
 
-    fn take_signals(&mut self) {
-        if let Some(signals) = &mut self.signals
-            && signals.pending().next().is_some()
-        {
-            self.stopper.stopped.store(true, Ordering::Release);
+    fn take_signals(&mut self, now: Instant) {
+        let Some((signals, reload)) = &mut self.signals else { return };
+        for signal in signals.pending() {
+            if signal != SIGHUP {
+                self.stopper.stopped.store(true, Ordering::Release);
+            } else if let Some(config) = reload() {
+                self.tunnel.reconfigure(now, config);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod gather;
 mod options;
 mod resolver;
 mod sockets;
+mod uplink;
 
 pub use event_loop::{EventLoop, StartError, Stopper};
 pub use options::raise_open_files_limit;

@@ -17,8 +17,9 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::SockRef;
 
 use super::options::{self, BUFFER_LEN};
+use super::uplink;
 use crate::tunnel::LISTENER;
-use crate::tunnel::link::{Bind, Link, SocketId, Transmit};
+use crate::tunnel::link::{Bind, Link, SocketId, Transmit, Uplink};
 
 /// Each receive slot takes the longest run that coalescing makes.
 const SLOT_LEN: usize = 65_536;
@@ -66,8 +67,13 @@ struct OpenSocket {
     io: UdpSocket,
     state: UdpSocketState,
     ipv6: bool,
-    /// The one address that a socket which is no listener speaks with.
-    towards: Option<SocketAddr>,
+    /// With whom a socket speaks that is no listener.
+    towards: Option<Towards>,
+}
+
+struct Towards {
+    remote: SocketAddr,
+    over: Option<Uplink>,
 }
 
 impl Sockets {
@@ -88,10 +94,9 @@ impl Sockets {
     pub(super) fn open(&mut self, id: SocketId, bind: Bind) -> io::Result<()> {
         let (socket, towards) = match bind {
             Bind::Listen(address) => (listener(address)?, None),
-            Bind::Towards(remote) if remote.is_ipv4() => {
-                (options::bound((Ipv4Addr::UNSPECIFIED, 0).into())?, Some(remote))
+            Bind::Towards { remote, over } => {
+                (uplink::socket_towards(remote, over.as_ref())?, Some(Towards { remote, over }))
             }
-            Bind::Towards(remote) => (options::bound((Ipv6Addr::UNSPECIFIED, 0).into())?, Some(remote)),
         };
         self.note_buffers(options::enlarge_buffers(&socket));
         let ipv6 = socket.local_addr()?.is_ipv6();
@@ -112,6 +117,12 @@ impl Sockets {
         {
             debug!("deregistering a socket: {error}");
         }
+    }
+
+    /// The sockets whose uplink is gone, each with what is wrong.
+    pub(super) fn without_uplink(&self) -> Vec<(SocketId, String)> {
+        let lost = |socket: &OpenSocket| uplink::lost(&socket.io, socket.towards.as_ref()?.over.as_ref()?);
+        self.sockets.iter().filter_map(|(id, socket)| Some((*id, lost(socket)?))).collect()
     }
 
     /// The address that a socket has got.
@@ -278,7 +289,7 @@ impl OpenSocket {
     fn news(&self, id: SocketId, error: io::Error) -> Option<Trouble> {
         options::forget_news(&self.io);
         // That a packet was too big is how the system learns a route's MTU.
-        let remote = self.towards.filter(|_| !quinn_udp::is_msg_size_err(&error))?;
+        let remote = self.towards.as_ref().filter(|_| !quinn_udp::is_msg_size_err(&error))?.remote;
         Some(Trouble { link: Link { socket: id, remote, local: None }, error, unsent: false })
     }
 
@@ -343,7 +354,7 @@ mod tests {
         let mut sockets = Sockets::new(poll.registry().try_clone().expect("its registry"));
         sockets.open(LISTENER, Bind::Listen((loopback.into(), 0).into())).expect("a listener");
         let address = sockets.local_addr(LISTENER).expect("its address");
-        sockets.open(PATH, Bind::Towards(address)).expect("a socket");
+        sockets.open(PATH, Bind::Towards { remote: address, over: None }).expect("a socket");
         (poll, sockets, address)
     }
 

@@ -9,7 +9,8 @@
 //! new one works, or until it is answered after all. New keys are asked for the same way, at the
 //! latest every [`REKEY_AFTER`].
 
-use std::net::SocketAddr;
+mod bridges;
+
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
@@ -18,9 +19,9 @@ use rand::RngExt;
 use super::bridge::Way;
 use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake::Initiator;
-use super::link::{Link, PeerId, SocketId};
+use super::link::{Link, NameId, PeerId};
 use super::outbox::To;
-use super::path::{Path, USABLE_FOR};
+use super::path::USABLE_FOR;
 use super::probing::{Phase, Probing};
 use super::role::Bridge;
 use super::session::Session;
@@ -35,7 +36,7 @@ const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// The first repetition of an init; each further one comes after twice as long ...
 const INIT_FIRST: Duration = Duration::from_millis(100);
 /// ... up to this: a server that starts is to be found within a second, however long it was away.
-const INIT_LONGEST: Duration = Duration::from_millis(400);
+const INIT_LONGEST: Duration = Duration::from_millis(350);
 /// An init is made anew when it was not answered for this long: long enough for any round trip.
 const INIT_LIFETIME: Duration = Duration::from_secs(10);
 /// How long a new session may take to prove itself: long enough for any round trip.
@@ -47,7 +48,10 @@ const COMPLAIN_AFTER: Duration = Duration::from_secs(3);
 pub struct Client {
     id: ClientId,
     peer: PeerId,
-    ways: Vec<Way>,
+    /// The way of each path; none where a bridge was taken out and no other put in its place.
+    ways: Vec<Option<Way>>,
+    /// How many bridges there have ever been.
+    named: u32,
     probing: Probing,
     handshake: Option<Handshake>,
     /// The proof that a new session waits for.
@@ -91,20 +95,22 @@ impl Client {
     pub fn new(now: Instant, bridges: Vec<Bridge>, fabric: &mut Fabric) -> Self {
         let id = ClientId(fabric.rng.random());
         let peer = fabric.add_peer(now, id);
-        fabric.peers[peer.0].paths = bridges.iter().map(|_| Path::default()).collect();
-        let probing = Probing::new(now, bridges.len());
-        let ways = (0..).zip(bridges).map(|(path, bridge)| Way::new(now, path, bridge)).collect();
-        Self {
+        let mut this = Self {
             id,
             peer,
-            ways,
-            probing,
+            ways: Vec::new(),
+            named: 0,
+            probing: Probing::new(now),
             handshake: None,
             proof: None,
             trying: None,
             complained: false,
             housekeeping: now,
+        };
+        for (path, bridge) in bridges.into_iter().enumerate() {
+            this.add(path, now, bridge, fabric);
         }
+        this
     }
 
     /// Gives an application's address a flow.
@@ -134,7 +140,8 @@ impl Client {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, fabric: &mut Fabric) {
         for path in 0..self.ways.len() {
-            if self.ways[path].retry(now, fabric) {
+            self.doubt(path, now, fabric);
+            if self.ways[path].as_mut().is_some_and(|way| way.retry(now, fabric)) {
                 self.relink(path, now, fabric);
             }
         }
@@ -159,7 +166,7 @@ impl Client {
     fn next_timeout(&self, now: Instant, fabric: &Fabric) -> Instant {
         let mut next = self.housekeeping;
         for (path, way) in self.ways.iter().enumerate() {
-            next = next.min(way.retry_at());
+            next = way.as_ref().and_then(Way::retry_at).map_or(next, |at| next.min(at));
             next = self.probe_due(path, now, fabric).map_or(next, |due| next.min(due));
         }
         if let Some(handshake) = &self.handshake {
@@ -227,7 +234,7 @@ impl Client {
         warn!(
             "no answer from mpserver through any of {} bridges: check that it runs and that the bridges \
              lead to it; it must have {} and {} (its log tells if it does not); trying on",
-            self.ways.len(),
+            self.ways.iter().flatten().count(),
             if security.key.is_some() { "the same key" } else { "no key" },
             if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" },
         );
@@ -288,14 +295,15 @@ impl Client {
         let heard = peer.paths[path].heard;
         if heard.is_none_or(|heard| now.saturating_duration_since(heard) >= SILENT_AFTER)
             && let Some(lost) = self.probing.fallen_silent(path)
+            && let Some(way) = &mut self.ways[path]
         {
             if let Some(left_out) = fabric.lines.line(now) {
-                let bridge = &self.ways[path].bridge().endpoint;
-                warn!("bridge {bridge} is silent: {lost} probes were not answered{left_out}");
+                warn!("bridge {} is silent: {lost} probes were not answered{left_out}", way.bridge());
             }
             // A new socket cuts off what still comes to the old one. While that may be all there is,
             // it is kept as long as the server sends to it.
-            self.ways[path].retry_by(if self.probing.any_up() { now } else { now + USABLE_FOR });
+            let others_answer = peer.paths.iter().any(|path| path.is_heard(now));
+            way.fallen_silent(if others_answer { now } else { now + USABLE_FOR });
         }
         let Some(session) = peer.newest() else { return };
         let probe = self.probing.probe(now, path, fabric.rng.random_range(0.8..1.2));
@@ -325,14 +333,15 @@ impl Client {
             return Err(Reject::Copy);
         }
         let path = usize::from(control.path);
-        let way = self.ways.get_mut(path).ok_or(Reject::Malformed)?;
+        // Where a bridge was taken out, its last replies may still be under way.
+        let way = self.ways.get_mut(path).and_then(Option::as_mut).ok_or(Reject::Malformed)?;
         if let Some(rtt) = self.probing.replied(now, path, &control)
             && let Some(left_out) = fabric.lines.line(now)
         {
-            let (bridge, ms) = (&way.bridge().endpoint, rtt.as_secs_f64() * 1e3);
+            let (bridge, ms) = (way.bridge(), rtt.as_secs_f64() * 1e3);
             info!("bridge {bridge} is up, round trip {ms:.1} ms{left_out}");
         }
-        way.answered(now);
+        way.answered();
         peer.paths[path].heard = Some(now);
         peer.heard = now;
         if peer.next().is_some_and(|session| session.local_id == header.session) {
@@ -372,46 +381,9 @@ impl Client {
         }
     }
 
-    // ---- bridges ----
-
-    /// Takes the answer to a bridge's look-up.
-    pub fn handle_resolved(
-        &mut self,
-        now: Instant,
-        path: u8,
-        answer: Result<Vec<SocketAddr>, String>,
-        fabric: &mut Fabric,
-    ) {
-        let path = usize::from(path);
-        let Some(way) = self.ways.get_mut(path) else { return };
-        let healthy = self.probing.is_up(path);
-        if way.resolved(now, answer, healthy, fabric) {
-            self.relink(path, now, fabric);
-        }
-        fabric.wake_at(now);
-    }
-
-    /// A bridge's socket could not be opened.
-    pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId, fabric: &mut Fabric) {
-        let Some(path) = self.ways.iter().position(|way| way.has(socket)) else { return };
-        self.ways[path].socket_failed(now, fabric);
-        self.relink(path, now, fabric);
-        fabric.wake_at(now);
-    }
-
-    /// The way to a bridge has changed.
-    fn relink(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
-        let peer = &mut fabric.peers[self.peer.0];
-        peer.paths[path].relink(self.ways[path].link());
-        peer.update_carriers(now, &mut fabric.outbox);
-        self.probing.begin_path(path);
-        if let Some(handshake) = &mut self.handshake {
-            handshake.next = now;
-        }
-    }
-
-    /// The bridge behind one of our sockets, as the user named it.
-    pub fn bridge_at(&self, socket: SocketId) -> Option<&Bridge> {
-        self.ways.iter().find(|way| way.has(socket)).map(Way::bridge)
+    /// A name for a bridge that no other had before it.
+    fn next_name(&mut self) -> NameId {
+        self.named = self.named.wrapping_add(1);
+        NameId::Bridge(self.named)
     }
 }

@@ -47,7 +47,8 @@ impl<'a> Transmit<'a> {
 /// What the tunnel asks of the event loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Open a UDP socket under this id. A failure is told with `Tunnel::handle_socket_error`.
+    /// Open a UDP socket under this id. A failure is told with `Tunnel::handle_socket_error`, and that
+    /// the uplink is missing, now or later, with `Tunnel::handle_uplink_lost`.
     Open(SocketId, Bind),
     /// Close the socket.
     Close(SocketId),
@@ -57,19 +58,43 @@ pub enum Event {
 }
 
 /// Which local address a socket wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bind {
     /// A listener's own address, which must be had.
     Listen(SocketAddr),
-    /// Any address and port from which this remote address can be reached.
-    Towards(SocketAddr),
+    /// Any port from which the remote address can be reached.
+    Towards {
+        /// The one address to speak with.
+        remote: SocketAddr,
+        /// The uplink to leave by; otherwise the system's routes decide.
+        over: Option<Uplink>,
+    },
+}
+
+/// One of this machine's ways out, as the user names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Uplink {
+    /// A network interface.
+    Interface(String),
+    /// The interface that has this address, as far as the system's routes go by source address.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Uplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(name) => f.write_str(name),
+            Self::Address(ip) => ip.fmt(f),
+        }
+    }
 }
 
 /// Names an endpoint whose address is being looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NameId {
-    /// The bridge of the client's path with this number.
-    Bridge(u8),
+    /// The bridge that a client was given as the one of this number. No other is called so later, so that
+    /// a late answer is no other bridge's.
+    Bridge(u32),
     /// The server's target.
     Target,
 }

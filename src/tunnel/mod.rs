@@ -34,6 +34,7 @@ pub mod wire;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use log::warn;
 use rand::rngs::StdRng;
 
 use client::Client;
@@ -49,6 +50,7 @@ use wire::{FlowId, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 /// One end of the tunnel.
 pub struct Tunnel {
     side: Side,
+    listen: SocketAddr,
     fabric: Fabric,
 }
 
@@ -64,13 +66,32 @@ impl Tunnel {
     pub fn new(now: Instant, config: Config, rng: StdRng) -> Self {
         let mut fabric = Fabric::new(now, config.security, rng);
         let (side, listen) = match config.role {
-            Role::Client { listen, bridges } => {
+            Role::Client { listen, bridges, copies: _ } => {
                 (Side::Client(Client::new(now, bridges, &mut fabric)), listen)
             }
             Role::Server { listen, target } => (Side::Server(Server::new(now, target, &mut fabric)), listen),
         };
         fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
-        Self { side, fabric }
+        Self { side, listen, fabric }
+    }
+
+    /// Takes what can be changed while it runs from a configuration that was read anew: a client's
+    /// bridges. What else is different is named in the log.
+    pub fn reconfigure(&mut self, now: Instant, config: Config) {
+        let (Side::Client(client), Role::Client { listen, bridges, copies: _ }) =
+            (&mut self.side, config.role)
+        else {
+            return debug_assert!(false, "no tunnel changes sides, and a server has nothing to change");
+        };
+        if listen != self.listen {
+            warn!("listen is {listen} now, which takes a restart: until then it stays {}", self.listen);
+        }
+        if config.security.key != self.fabric.security.key {
+            warn!(
+                "the key is another one now, which takes a restart of both ends: until then the old one counts"
+            );
+        }
+        client.reconfigure(now, bridges, &mut self.fabric);
     }
 
     /// Takes what was received on a link. It is opened in place.
@@ -180,8 +201,8 @@ impl Tunnel {
     /// none.
     pub fn handle_resolved(&mut self, now: Instant, name: NameId, answer: Result<Vec<SocketAddr>, String>) {
         match (name, &mut self.side) {
-            (NameId::Bridge(path), Side::Client(client)) => {
-                client.handle_resolved(now, path, answer, &mut self.fabric);
+            (NameId::Bridge(_), Side::Client(client)) => {
+                client.handle_resolved(now, name, answer, &mut self.fabric);
             }
             (NameId::Target, Side::Server(server)) => server.handle_resolved(now, answer, &mut self.fabric),
             _ => debug_assert!(false, "no such name was asked for"),
@@ -193,6 +214,14 @@ impl Tunnel {
         match &mut self.side {
             Side::Client(client) => client.handle_socket_error(now, socket, &mut self.fabric),
             Side::Server(server) => server.handle_socket_error(socket, &mut self.fabric),
+        }
+    }
+
+    /// A path's socket has lost its uplink, or could not be opened for want of it.
+    pub fn handle_uplink_lost(&mut self, now: Instant, socket: SocketId, reason: &str) {
+        match &mut self.side {
+            Side::Client(client) => client.handle_uplink_lost(now, socket, reason, &mut self.fabric),
+            Side::Server(_) => debug_assert!(false, "a server's sockets have no uplinks"),
         }
     }
 
@@ -247,7 +276,7 @@ impl Tunnel {
     pub fn describe(&self, link: Link) -> String {
         match &self.side {
             Side::Client(client) if link.socket != LISTENER => match client.bridge_at(link.socket) {
-                Some(bridge) => format!("bridge {}", bridge.endpoint),
+                Some(bridge) => format!("bridge {bridge}"),
                 None => format!("bridge at {}", link.remote),
             },
             Side::Client(_) => format!("application {}", link.remote),

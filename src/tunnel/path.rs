@@ -25,6 +25,8 @@ pub const USABLE_FOR: Duration = Duration::from_secs(10);
 const STAYS_PROVEN: Duration = Duration::from_secs(60);
 /// Probes in a row that a path's link may miss before the path moves away: lost, or overtaken.
 const MISSED: u32 = 2;
+/// A path that was not heard for this long is in doubt: long enough for any round trip.
+pub const DOUBT_AFTER: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -74,6 +76,11 @@ impl Path {
     pub fn usable(&self, now: Instant) -> bool {
         self.link.is_some()
             && self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < USABLE_FOR)
+    }
+
+    /// Whether something authentic came over this path lately. Otherwise it is in doubt.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < DOUBT_AFTER)
     }
 
     /// Gives the path another link. What was heard from another address says nothing about the new

@@ -61,12 +61,29 @@ pub struct Probing {
 }
 
 impl Probing {
-    /// This many paths, all to be probed at once.
-    pub fn new(now: Instant, paths: usize) -> Self {
-        let paths = (0..paths).map(|_| Prober::default()).collect();
-        let mut this = Self { paths, unanswered: VecDeque::new(), last_data: now };
-        this.begin();
-        this
+    /// No paths yet.
+    pub fn new(now: Instant) -> Self {
+        Self { paths: Vec::new(), unanswered: VecDeque::new(), last_data: now }
+    }
+
+    /// One path more, to be probed at once.
+    pub fn add(&mut self) {
+        self.paths.push(Prober::default());
+        self.paths.iter_mut().last().expect("it was just added").begin();
+    }
+
+    /// The path's bridge was taken out. Whichever comes in its place, probes and replies are counted on:
+    /// to the server, it is the same path, and numbers that it has had are copies.
+    pub fn restart(&mut self, path: usize) {
+        let path = &mut self.paths[path];
+        let Prober { next_number, replies_received, .. } = *path;
+        *path = Prober { next_number, replies_received, ..Prober::default() };
+        path.begin();
+    }
+
+    /// The path has no socket, which was said: it does not answer.
+    pub fn gone(&mut self, path: usize) {
+        self.paths[path].up = false;
     }
 
     /// Notes that a datagram passes, either way. After a pause the paths are probed at once, since
@@ -144,14 +161,9 @@ impl Probing {
         rtt
     }
 
-    /// Whether a path answers, as last said in the log.
-    pub fn is_up(&self, path: usize) -> bool {
-        self.paths[path].up
-    }
-
-    /// Whether any path answers.
-    pub fn any_up(&self) -> bool {
-        self.paths.iter().any(|path| path.up)
+    /// How many probes in a row were not answered on a path.
+    pub fn unanswered_in_a_row(&self, path: usize) -> u32 {
+        self.paths[path].lost
     }
 
     /// How many probes in a row a path that used to answer has left unanswered, if it is time to
@@ -333,7 +345,8 @@ mod tests {
     fn a_path_that_dies_before_it_is_proven_is_not_hurried_for_ever() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let begin = Instant::now();
-        let mut probing = Probing::new(begin, 1);
+        let mut probing = Probing::new(begin);
+        probing.add();
         probing.probe(begin, 0, 1.0);
         probing.replied(begin, 0, &reply(0, false));
         let mut now = begin;
@@ -352,7 +365,9 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
-        let mut probing = Probing::new(begin, 2);
+        let mut probing = Probing::new(begin);
+        probing.add();
+        probing.add();
         // Path 0 answers within a millisecond, path 1 within 800. The server dies at 200 ms.
         for (ms, number) in [(0, 0), (100, 1)] {
             probing.probe(at(ms), 0, 1.0);

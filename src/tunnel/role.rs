@@ -1,9 +1,10 @@
 //! What a tunnel is told at its start: which of the two programs it is, and its keys.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::key::Key;
-use super::link::Endpoint;
+use super::link::{Endpoint, Uplink};
 
 /// What a tunnel is told at its start.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub enum Role {
         /// The bridges, at most [`MAX_PATHS`](super::path::MAX_PATHS). A path has its bridge's
         /// index.
         bridges: Vec<Bridge>,
+        /// How many of them carry a datagram.
+        copies: Copies,
     },
     /// mpserver: one socket towards the bridges, a local socket towards the target for each flow.
     Server {
@@ -39,7 +42,51 @@ pub enum Role {
 pub struct Bridge {
     /// Where it listens.
     pub endpoint: Endpoint,
+    /// The uplink to reach it over (`bind=`). `None` leaves that to the system's routes.
+    pub bind: Option<Uplink>,
+    /// Whether it carries datagrams only while the others are too few or too bad.
+    pub backup: bool,
 }
+
+impl Bridge {
+    /// Whether both are one path: the same endpoint over the same uplink.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && self.bind == other.bind
+    }
+}
+
+/// A bridge over whichever uplink, in use from the start.
+impl<T: Into<Endpoint>> From<T> for Bridge {
+    fn from(endpoint: T) -> Self {
+        Self { endpoint: endpoint.into(), bind: None, backup: false }
+    }
+}
+
+/// As it stands in the log.
+impl fmt::Display for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.bind {
+            Some(uplink) => write!(f, "{} over {uplink}", self.endpoint),
+            None => self.endpoint.fmt(f),
+        }
+    }
+}
+
+/// How many copies of a datagram leave, each on a path of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copies {
+    /// One on every usable path.
+    #[default]
+    All,
+    /// This many, on the best paths.
+    Best(u8),
+    /// As few as keep what all of them lose together under this.
+    Target(LossTarget),
+}
+
+/// The part of all datagrams that may be lost, in parts per million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LossTarget(pub u32);
 
 /// Whether and how packets are sealed. Both ends must agree.
 #[derive(Clone, Debug)]

@@ -259,7 +259,7 @@ impl Server {
         if fabric.peers[peer.0].flows.is_full() {
             return Err(Reject::FlowLimit);
         }
-        let socket = fabric.open_socket(Bind::Towards(remote));
+        let socket = fabric.open_socket(Bind::Towards { remote, over: None });
         let local = Link { socket, remote, local: None };
         fabric.add_flow(now, peer, flow, local);
         Ok(local)

@@ -1,5 +1,7 @@
 //! The command line of both programs: what a user typed wrong, and what is said about it.
 
+mod reload;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -102,7 +104,7 @@ fn all_mistakes_of_a_file_and_of_the_variables_are_told_in_one_go() {
     let path = write(
         &folder,
         "mpclient.conf",
-        "# bridges\r\n1.2.3.4 4000\r\n1.2.3.4 40000000\r\nbridge1:4000\r\n1.2.3.4 4000 bind=eth1\r\n\
+        "# bridges\r\n1.2.3.4 4000\r\n1.2.3.4 40000000\r\nbridge1:4000\r\n1.2.3.4 4000 bind=::1\r\n\
          colour = blue\r\nlisten = here\r\n",
     );
     let variables = [("MPTUNNEL_ENCRYPT", "maybe"), ("MPTUNNEL_KEY", CUT_KEY)];
@@ -111,7 +113,7 @@ fn all_mistakes_of_a_file_and_of_the_variables_are_told_in_one_go() {
     let expected = [
         format!("{path}:3: port \"40000000\" is not between 1 and 65535"),
         format!("{path}:4: host \"bridge1:4000\" holds a port: write \"bridge1 4000\", with a space"),
-        format!("{path}:5: option \"bind=eth1\" is not supported yet"),
+        format!("{path}:5: bind ::1 is an IPv6 address, and the bridge has an IPv4 address"),
         format!("{path}:6: unknown setting \"colour\": there are listen, key-file"),
         format!("{path}:7: listen \"here\" is not ADDRESS:PORT"),
         "mpclient: MPTUNNEL_ENCRYPT is \"maybe\": set it to 0,".to_owned(),

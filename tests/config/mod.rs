@@ -75,7 +75,7 @@ fn a_printed_configuration_is_read_as_it_was_meant() {
         let args = ClientArgs { config: file.clone(), listen: None, shared: SharedArgs { key_file: None } };
         let config = config::client(&args, &Variables { encrypt: None, key: None });
         let role = config.unwrap_or_else(|mistakes| panic!("{text:?}: {mistakes:?}")).role;
-        let Role::Client { listen: read_listen, bridges: read } = role else { panic!("a client's file") };
+        let Role::Client { listen: read_listen, bridges: read, .. } = role else { panic!("a client's file") };
         assert_eq!(read_listen, listen, "{text:?}");
         let read: Vec<_> = read.into_iter().map(|bridge| bridge.endpoint).collect();
         assert_eq!(read, bridges, "{text:?}");

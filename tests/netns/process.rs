@@ -71,6 +71,12 @@ impl Process {
         assert!(ended.is_none() || reached(self), "{name} ended ({ended:?}) without {what}");
     }
 
+    /// Sends the program a signal, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.child.id());
+        output(Command::new("sh").args(["-c", &kill])).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Waits for the program's own end.
     pub(crate) fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
         let mut status = None;

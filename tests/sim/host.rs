@@ -77,7 +77,7 @@ impl Host {
                 Event::Open(id, bind) => {
                     let address = match bind {
                         Bind::Listen(address) => address,
-                        Bind::Towards(remote) => {
+                        Bind::Towards { remote, .. } => {
                             // No port is ever used twice: an address tells for all time whose it was.
                             self.next_port += 1;
                             SocketAddr::new(self.ips[usize::from(remote.is_ipv6())], self.next_port)

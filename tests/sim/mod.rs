@@ -17,6 +17,7 @@ mod carry;
 pub mod host;
 pub mod network;
 mod promise;
+pub mod reload;
 pub mod rogue;
 pub mod scenario;
 pub mod seeds;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::link::{Endpoint, Host as Name};
-use mptunnel::tunnel::role::{Bridge as BridgeConfig, Config, Role, Security};
+use mptunnel::tunnel::role::{Bridge as BridgeConfig, Config, Copies, Role, Security};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::Sim;
@@ -92,9 +92,8 @@ impl Setup {
         let config = Config { role, security: self.server.clone() };
         let mut hosts = vec![Host::new(config, ips(1), mix(seed, 0))];
         for client in 0..self.clients {
-            let bridges =
-                (0..self.bridges.len()).map(|number| BridgeConfig { endpoint: self.endpoint(number) });
-            let role = Role::Client { listen: any, bridges: bridges.collect() };
+            let bridges = (0..self.bridges.len()).map(|number| BridgeConfig::from(self.endpoint(number)));
+            let role = Role::Client { listen: any, bridges: bridges.collect(), copies: Copies::All };
             let config = Config { role, security: self.client.clone() };
             hosts.push(Host::new(config, ips(100 + client as u8), mix(seed, 1 + client as u64)));
         }

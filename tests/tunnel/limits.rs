@@ -43,7 +43,7 @@ fn connect(server: &mut Tunnel, now: Instant, number: u64) -> Rogue {
 
 fn opened(server: &mut Tunnel) -> usize {
     let events = std::iter::from_fn(|| server.poll_event());
-    events.filter(|event| matches!(event, Event::Open(_, Bind::Towards(_)))).count()
+    events.filter(|event| matches!(event, Event::Open(_, Bind::Towards { .. }))).count()
 }
 
 #[test]

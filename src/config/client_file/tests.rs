@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tunnel::key::Key;
+use crate::tunnel::role::LossTarget;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 fn parsed(text: impl AsRef<[u8]>) -> Result<ClientFile, Vec<String>> {
@@ -61,6 +62,31 @@ fn settings_are_read_with_and_without_spaces() {
 }
 
 #[test]
+fn copies_are_all_unless_the_file_says_how_many() {
+    let copies = |text| parsed(format!("a 1\n{text}")).map(|file| file.copies);
+    assert_eq!(copies(""), Ok(Copies::All));
+    assert_eq!(copies("copies = 2 # of 3"), Ok(Copies::Best(2)));
+    assert_eq!(copies("target-loss = 0.1 % # a tenth"), Ok(Copies::Target(LossTarget(1_000))));
+    for text in ["copies = 2\ntarget-loss = 1%", "target-loss = 1%\ncopies = all"] {
+        let mistakes = copies(text).expect_err(text);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        let both = ["mpclient.conf:3: ", "copies", "target-loss", "(line 2)", "take one of the two out"];
+        assert!(both.iter().all(|part| mistakes[0].contains(part)), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn one_bridge_over_two_uplinks_is_two_bridges() {
+    let file = parsed("1.2.3.4 1 bind=10.0.0.1\n1.2.3.4 1 backup bind=10.0.0.2\n1.2.3.4 1").expect("a file");
+    assert_eq!(file.warnings, []);
+    let told: Vec<_> = file.bridges.iter().map(|bridge| (bridge.to_string(), bridge.backup)).collect();
+    let over = |uplink: &str, backup| (format!("1.2.3.4:1 over {uplink}"), backup);
+    assert_eq!(told, [over("10.0.0.1", false), over("10.0.0.2", true), ("1.2.3.4:1".into(), false)]);
+    let file = parsed("1.2.3.4 1 bind=10.0.0.1\n1.2.3.4 1 bind=10.0.0.1").expect("a file");
+    assert!(file.warnings[0].text.contains("bridge 1.2.3.4:1 over 10.0.0.1 is in line 1 too"));
+}
+
+#[test]
 fn each_wrong_line_is_told_with_its_value_and_what_is_right() {
     let long = format!("{} 4000", "a".repeat(300));
     for (line, expected) in [
@@ -77,10 +103,16 @@ fn each_wrong_line_is_told_with_its_value_and_what_is_right() {
         ("brid?ge 4000", "'?' is in no host name"),
         (&long, "at most 253 characters"),
         ("\u{1b}[2J 4000", "host \"\\u{1b}[2J\" is not"),
-        ("1.2.3.4 4000 bind=eth1", "option \"bind=eth1\" is not supported yet"),
-        ("1.2.3.4 4000 bnid=eth1", "unknown option \"bnid\": there is bind"),
-        ("1.2.3.4 4000 bind = eth1", "\"bind\" is no OPTION=VALUE"),
-        ("1.2.3.4 4000 =eth1", "\"=eth1\" is no OPTION=VALUE"),
+        ("1.2.3.4 4000 bind=::1", "bind ::1 is an IPv6 address, and the bridge has an IPv4 address"),
+        (
+            "1.2.3.4 4000 bnid=eth1",
+            "unknown option \"bnid\": there are bind=INTERFACE, bind=ADDRESS and backup",
+        ),
+        ("1.2.3.4 4000 bind = eth1", "\"bind\" is no option"),
+        ("1.2.3.4 4000 =eth1", "\"=eth1\" is no option"),
+        ("copies = 33", "copies \"33\" is neither \"all\" nor between 1 and 32"),
+        ("target-loss = 0.1", "target-loss \"0.1\" is not a percentage above 0 and up to 50 %"),
+        ("copies 2", "copies is a setting: write \"copies = VALUE\""),
         ("listen = 3000", "listen \"3000\" is not ADDRESS:PORT, such as 127.0.0.1:3000"),
         ("listen = 127.0.0.1:0", "port \"0\" is not between 1 and 65535"),
         ("listen =", "listen has no value"),
@@ -164,12 +196,15 @@ fn a_remark_without_its_sign_is_taken_with_a_warning() {
     let file = parsed("1.2.3.4 4000 the good line\n").expect("a file of 2014");
     assert_eq!(file.bridges.len(), 1);
     assert!(file.warnings[0].text.contains("\"the\" and what follows is ignored"), "{:?}", file.warnings);
+    let file = parsed("1.2.3.4 4000 the backup line\n1.2.3.5 4000 backup line").expect("a file");
+    assert_eq!(file.bridges.iter().map(|bridge| bridge.backup).collect::<Vec<_>>(), [false, true]);
+    assert!(file.warnings[1].text.contains("\"line\" and what follows is ignored"), "{:?}", file.warnings);
 }
 
 #[test]
 fn no_file_whatever_panics() {
     let mut rng = StdRng::seed_from_u64(2014);
-    let words: [&[u8]; 14] = [
+    let words: [&[u8]; 16] = [
         b"1.2.3.4",
         b"::1",
         b"[",
@@ -181,7 +216,9 @@ fn no_file_whatever_panics() {
         b" ",
         b"\n",
         b"listen",
-        b"bind",
+        b"bind=",
+        b"backup",
+        b"target-loss",
         b"\xff",
         b"\xe2\x80\xa6",
     ];

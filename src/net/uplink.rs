@@ -1,0 +1,98 @@
+//! Sockets that leave by one uplink (`bind=`): an interface, or an address of ours. Either may be
+//! missing for a while. An interface that comes back is another one to the kernel, even by the same
+//! name, and a socket tied to the old one stays silent for good; so sockets are looked at from time
+//! to time. That needs no privilege, works without netlink, and costs a system call each.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+
+use socket2::Socket;
+
+use super::options;
+use crate::tunnel::link::Uplink;
+
+/// A socket that speaks with `remote`, over this uplink if one is named.
+pub(super) fn socket_towards(remote: SocketAddr, over: Option<&Uplink>) -> io::Result<Socket> {
+    let any = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let ip = if let Some(Uplink::Address(ip)) = over { *ip } else { any };
+    let socket = options::bound((ip, 0).into())?;
+    if let Some(Uplink::Interface(name)) = over {
+        interface::bind(&socket, name)?;
+    }
+    Ok(socket)
+}
+
+/// What is missing, if it was for want of its uplink that a socket could not be opened.
+pub(super) fn missing(uplink: &Uplink, error: &io::Error) -> Option<String> {
+    match uplink {
+        Uplink::Interface(name) => {
+            let nodev = Some(rustix::io::Errno::NODEV.raw_os_error());
+            (error.raw_os_error() == nodev).then(|| format!("there is no interface {name}"))
+        }
+        Uplink::Address(ip) => {
+            let gone = error.kind() == io::ErrorKind::AddrNotAvailable;
+            gone.then(|| format!("no interface has the address {ip}"))
+        }
+    }
+}
+
+/// What has become of the uplink that an open socket had, if it is gone.
+pub(super) fn lost(socket: &impl AsFd, uplink: &Uplink) -> Option<String> {
+    match uplink {
+        Uplink::Interface(name) => interface::lost(socket, name),
+        Uplink::Address(ip) => missing(uplink, &options::bound((*ip, 0).into()).err()?),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod interface {
+    use std::ffi::OsString;
+    use std::io;
+    use std::os::fd::AsFd;
+
+    use nix::net::if_::if_nametoindex;
+    use nix::sys::socket::{getsockopt, setsockopt, sockopt::BindToDevice};
+
+    /// Ties a socket to an interface, in both directions.
+    pub(super) fn bind(socket: &impl AsFd, name: &str) -> io::Result<()> {
+        setsockopt(socket, BindToDevice, &OsString::from(name)).map_err(|error| match error {
+            nix::Error::EPERM => io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!(
+                    "bind={name} is not permitted (before Linux 5.7 it takes the capability CAP_NET_RAW): \
+                     write bind=ADDRESS, with the interface's address"
+                ),
+            ),
+            error => error.into(),
+        })
+    }
+
+    /// What has become of the interface. The kernel tells the name that the socket's own has now, or
+    /// that it has none any more.
+    pub(super) fn lost(socket: &impl AsFd, name: &str) -> Option<String> {
+        match getsockopt(socket, BindToDevice) {
+            Ok(bound) if bound == *name => None,
+            _ if if_nametoindex(name).is_ok() => Some(format!("the interface {name} is another one now")),
+            _ => Some(format!("there is no interface {name}")),
+        }
+    }
+}
+
+/// Elsewhere no configuration gets this far.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod interface {
+    use std::io;
+    use std::os::fd::AsFd;
+
+    pub(super) fn bind(_: &impl AsFd, name: &str) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("bind={name} is not supported here")))
+    }
+
+    pub(super) fn lost(_: &impl AsFd, _: &str) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,142 @@
+//! A client's bridges while it runs: what look-ups, sockets and uplinks do to them, and how the
+//! configuration changes them.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::info;
+
+use super::Client;
+use crate::tunnel::bridge::Way;
+use crate::tunnel::fabric::Fabric;
+use crate::tunnel::link::{NameId, SocketId};
+use crate::tunnel::path::Path;
+use crate::tunnel::role::Bridge;
+
+/// A path is not looked up while fewer of its probes than this were not answered: one packet is easily lost.
+const DOUBT_PROBES: u32 = 2;
+
+impl Client {
+    /// Looks a bridge up that owes answers. The old address stays in use.
+    pub(super) fn doubt(&mut self, path: usize, now: Instant, fabric: &Fabric) {
+        if self.is_in_doubt(path, now, fabric)
+            && let Some(way) = &mut self.ways[path]
+        {
+            way.doubt(now);
+        }
+    }
+
+    fn is_in_doubt(&self, path: usize, now: Instant, fabric: &Fabric) -> bool {
+        self.probing.unanswered_in_a_row(path) >= DOUBT_PROBES
+            && !fabric.peers[self.peer.0].paths[path].is_heard(now)
+    }
+
+    /// Takes the answer to a bridge's look-up.
+    pub fn handle_resolved(
+        &mut self,
+        now: Instant,
+        name: NameId,
+        answer: Result<Vec<SocketAddr>, String>,
+        fabric: &mut Fabric,
+    ) {
+        // The bridge may have been taken out since.
+        let Some(path) = self.path_of(|way| way.name() == name) else { return };
+        let heard = fabric.peers[self.peer.0].paths[path].heard;
+        let healthy = heard.is_some() && !self.is_in_doubt(path, now, fabric);
+        if self.ways[path].as_mut().is_some_and(|way| way.resolved(now, answer, healthy, fabric)) {
+            self.relink(path, now, fabric);
+        }
+        fabric.wake_at(now);
+    }
+
+    /// A bridge's socket could not be opened.
+    pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId, fabric: &mut Fabric) {
+        self.without_socket(now, socket, fabric, |way, fabric| way.socket_failed(now, fabric));
+    }
+
+    /// A bridge's uplink is missing, or another one by now.
+    pub fn handle_uplink_lost(&mut self, now: Instant, socket: SocketId, reason: &str, fabric: &mut Fabric) {
+        self.without_socket(now, socket, fabric, |way, fabric| way.uplink_lost(now, reason, fabric));
+    }
+
+    fn without_socket(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        fabric: &mut Fabric,
+        tell: impl FnOnce(&mut Way, &mut Fabric),
+    ) {
+        let Some(path) = self.path_of(|way| way.has(socket)) else { return };
+        if let Some(way) = &mut self.ways[path] {
+            tell(way, fabric);
+        }
+        self.probing.gone(path);
+        self.relink(path, now, fabric);
+        fabric.wake_at(now);
+    }
+
+    /// The way to a bridge has changed.
+    pub(super) fn relink(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
+        let link = self.ways[path].as_ref().and_then(Way::link);
+        let peer = &mut fabric.peers[self.peer.0];
+        peer.paths[path].relink(link);
+        peer.update_carriers(now, &mut fabric.outbox);
+        if link.is_some() {
+            self.probing.begin_path(path);
+            if let Some(handshake) = &mut self.handshake {
+                handshake.next = now;
+            }
+        }
+    }
+
+    /// Takes the bridges of a configuration that was read anew. One that stays (the same endpoint over
+    /// the same uplink) keeps its path with its number, socket and measurements; only whether it is a
+    /// backup may change.
+    pub fn reconfigure(&mut self, now: Instant, bridges: Vec<Bridge>, fabric: &mut Fabric) {
+        let (count, mut taken_out) = (bridges.len(), 0);
+        let mut new = VecDeque::from(bridges);
+        for path in 0..self.ways.len() {
+            let Some(way) = &mut self.ways[path] else { continue };
+            match new.iter().position(|bridge| bridge.is_same(way.bridge())) {
+                Some(at) => way.set_backup(new.remove(at).expect("it was found there").backup),
+                None => {
+                    taken_out += 1;
+                    way.close(fabric);
+                    self.ways[path] = None;
+                    self.probing.restart(path);
+                    self.relink(path, now, fabric);
+                }
+            }
+        }
+        let stayed = count - new.len();
+        info!("bridges: {stayed} as before, {} new, {taken_out} taken out", new.len());
+        for bridge in new {
+            let path = self.ways.iter().position(Option::is_none).unwrap_or(self.ways.len());
+            self.add(path, now, bridge, fabric);
+        }
+        fabric.wake_at(now);
+    }
+
+    pub(super) fn add(&mut self, path: usize, now: Instant, bridge: Bridge, fabric: &mut Fabric) {
+        let name = self.next_name();
+        let way = Some(Way::new(now, name, bridge));
+        if path == self.ways.len() {
+            self.ways.push(way);
+            self.probing.add();
+            fabric.peers[self.peer.0].paths.push(Path::default());
+        } else {
+            self.ways[path] = way;
+        }
+    }
+
+    /// The bridge behind one of our sockets, as the user named it.
+    pub fn bridge_at(&self, socket: SocketId) -> Option<&Bridge> {
+        let path = self.path_of(|way| way.has(socket))?;
+        self.ways[path].as_ref().map(Way::bridge)
+    }
+
+    fn path_of(&self, is_it: impl Fn(&Way) -> bool) -> Option<usize> {
+        self.ways.iter().position(|way| way.as_ref().is_some_and(&is_it))
+    }
+}

@@ -1,0 +1,101 @@
+//! SIGHUP: what is changed, what takes a restart, and what a wrong file changes (nothing).
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+use super::{folder, set_mode, taken_port, write};
+use crate::process::{MPCLIENT, MPSERVER, Running};
+
+/// Two keys as `mpserver genkey` prints them.
+const KEYS: [&str; 2] =
+    ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "bXB0dW5uZWwgdGVzdHMgdXNlIHRoaXMga2V5IG9ubHk="];
+
+/// A running mpclient with its file and its key file.
+struct Client {
+    folder: std::path::PathBuf,
+    listen: SocketAddr,
+    running: Running,
+}
+
+impl Client {
+    /// Starts it with one bridge that nobody listens at. Once that is said, it takes signals.
+    fn start(test: &str) -> Self {
+        let folder = folder(test);
+        let listen = taken_port().1;
+        let key = write(&folder, "key", KEYS[0]);
+        set_mode(key.as_ref(), 0o600);
+        let file = write(&folder, "mpclient.conf", &format!("{}\n{}", settings(listen), bridge(free_port())));
+        let running = Running::start(MPCLIENT, &[&file], &[]);
+        running.wait_for_lines(1, "cannot be reached");
+        Self { folder, listen, running }
+    }
+
+    /// Has it read other contents. Its log holds all of these afterwards.
+    fn reads(&self, contents: &str, expected: &[&str]) {
+        write(&self.folder, "mpclient.conf", contents);
+        self.running.signal("HUP");
+        expected.iter().for_each(|text| self.running.wait_for_lines(1, text));
+    }
+}
+
+fn free_port() -> u16 {
+    taken_port().1.port()
+}
+
+fn settings(listen: SocketAddr) -> String {
+    format!("listen = {listen}\nkey-file = key")
+}
+
+fn bridge(port: u16) -> String {
+    format!("127.0.0.1 {port}")
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_all_its_mistakes_are_told() {
+    let client = Client::start("reload_mistakes");
+    client.reads(
+        "1.2.3.4\n1.2.3.4 4000 bind=::1\nkey-file = nowhere\n",
+        &[
+            "mpclient.conf:1: bridge \"1.2.3.4\" has no port",
+            "mpclient.conf:2: bind ::1 is an IPv6 address",
+            "mpclient.conf was read again, and has mistakes: nothing is changed",
+        ],
+    );
+    assert!(!client.running.log().contains("as before"), "{}", client.running.log());
+    // What it needs for another try is there.
+    let text = format!("{}\n{}", settings(client.listen), bridge(free_port()));
+    client.reads(&text, &["bridges: 0 as before, 1 new, 1 taken out"]);
+}
+
+#[test]
+fn what_takes_a_restart_is_named() {
+    let client = Client::start("reload_restart");
+    let other = taken_port().1;
+    write(&client.folder, "key", KEYS[1]);
+    client.reads(
+        &format!("{}\n{}", settings(other), bridge(free_port())),
+        &[
+            &format!("listen is {other} now, which takes a restart: until then it stays {}", client.listen),
+            "the key is another one now, which takes a restart of both ends",
+            "bridges: 0 as before, 1 new, 1 taken out",
+        ],
+    );
+    let log = client.running.log();
+    assert!(!KEYS.iter().any(|key| log.contains(&key[..8])), "a key is shown: {log}");
+}
+
+#[test]
+fn mpserver_says_that_it_has_nothing_to_read_again() {
+    let target = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let target_port = target.local_addr().expect("an address").port().to_string();
+    let (port, folder) = (free_port(), folder("reload_server"));
+    let server =
+        Running::start(MPSERVER, &["--bind", "127.0.0.1", &port.to_string(), "127.0.0.1", &target_port], &[]);
+    let file = write(&folder, "mpclient.conf", &format!("{}\nlisten = {}", bridge(port), taken_port().1));
+    let client = Running::start(MPCLIENT, &[&file], &[]);
+    // A server that answers takes signals.
+    client.wait_for_lines(1, "connected to mpserver");
+    server.signal("HUP");
+    server.wait_for_lines(1, "SIGHUP changes nothing here");
+    server.signal("TERM");
+    assert_eq!(server.finish().code, Some(0));
+}

@@ -1,0 +1,28 @@
+//! A client whose configuration is read anew while it runs.
+
+use mptunnel::tunnel::link::Endpoint;
+use mptunnel::tunnel::role::{Bridge, Config, Copies, Role};
+
+use super::Sim;
+use super::setup::{Setup, encrypted};
+
+impl Sim {
+    /// Gives a running client these bridges, and nothing else than it had.
+    pub fn reconfigure(&mut self, client: usize, endpoints: impl IntoIterator<Item = Endpoint>) {
+        let bridges = endpoints.into_iter().map(Bridge::from).collect();
+        let listen = ([127, 0, 0, 1], 3000).into();
+        let role = Role::Client { listen, bridges, copies: Copies::All };
+        let tunnel = self.hosts[client + 1].tunnel.as_mut().expect("the client runs");
+        tunnel.reconfigure(self.base + self.now, Config { role, security: encrypted() });
+    }
+
+    /// The same with some of the world's bridges.
+    pub fn reconfigure_to(&mut self, client: usize, setup: &Setup, bridges: &[usize]) {
+        self.reconfigure(client, bridges.iter().map(|number| setup.bridge_address(*number).into()));
+    }
+
+    /// How many sockets a running client has open.
+    pub fn sockets_of(&self, client: usize) -> usize {
+        self.hosts[client + 1].sockets.len()
+    }
+}

@@ -1,0 +1,126 @@
+//! Bridges that are put in and taken out while the tunnel runs.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mptunnel::tunnel::link::{Endpoint, Host};
+
+use crate::sim::Sim;
+use crate::sim::network::Faults;
+use crate::sim::seeds::{ms, seeds};
+use crate::sim::setup::Setup;
+use crate::sim::traffic::{APP, Way};
+
+const SECOND: Duration = Duration::from_secs(1);
+const RTT: Duration = Duration::from_millis(30);
+
+/// A world of five bridges whose client has the first three.
+fn three_of_five(seed: u64) -> (Setup, Sim) {
+    let setup = Setup::new([Faults::new(RTT, 0.0); 5]);
+    let mut sim = setup.connect(seed);
+    sim.reconfigure_to(0, &setup, &[0, 1, 2]);
+    // Until the server has forgotten the other two.
+    sim.run_for(11 * SECOND);
+    (setup, sim)
+}
+
+fn assert_lossless(sim: &Sim, start: Duration, what: &str) {
+    for way in [Way::Up, Way::Down] {
+        let (sent, lost) = sim.record(APP, way).lost(start, sim.now - RTT);
+        assert!(sent > 0 && lost == 0, "{what}: {lost} of {sent} lost, {way:?}");
+    }
+}
+
+fn carried(sim: &Sim, bridge: usize) -> [u64; 2] {
+    [sim.bridges[bridge].up.carried, sim.bridges[bridge].down.carried]
+}
+
+/// Lets nothing through but these bridges.
+fn leave_alone(sim: &mut Sim, bridges: &[usize]) {
+    for number in 0..sim.bridges.len() {
+        sim.bridges[number].set_dead(!bridges.contains(&number));
+    }
+}
+
+#[test]
+fn two_of_three_bridges_are_swapped_under_traffic_and_nothing_is_lost() {
+    let mut slowest = Duration::ZERO;
+    seeds(10, |seed| {
+        let (setup, mut sim) = three_of_five(seed);
+        let start = sim.now;
+        sim.streams(APP, 100);
+        sim.run_for(SECOND);
+        let before = [3, 4].map(|bridge| carried(&sim, bridge));
+        sim.reconfigure_to(0, &setup, &[0, 3, 4]);
+        let took = sim.run_until(2 * SECOND, |sim| {
+            let after = [3, 4].map(|bridge| carried(sim, bridge));
+            (0..2).all(|new| (0..2).all(|way| after[new][way] > before[new][way]))
+        });
+        slowest = slowest.max(took.expect("the new bridges carry both ways within 2 s"));
+        assert_eq!(sim.sockets_of(0), 4, "a listener and one for each bridge");
+        assert_lossless(&sim, start, "during the swap");
+        // The new ones use the numbers of the old paths, and carry by themselves all the same.
+        for bridge in [3, 4, 0] {
+            leave_alone(&mut sim, &[bridge]);
+            let alone = sim.now;
+            sim.run_for(2 * SECOND);
+            assert_lossless(&sim, alone, &format!("bridge {bridge} alone"));
+            leave_alone(&mut sim, &[0, 1, 2, 3, 4]);
+            sim.run_for(2 * SECOND);
+        }
+        let taken_out = [1, 2].map(|bridge| carried(&sim, bridge));
+        sim.run_for(2 * SECOND);
+        assert_eq!([1, 2].map(|bridge| carried(&sim, bridge)), taken_out, "what was taken out is not used");
+    });
+    println!("new bridges carry both ways after {}", ms(slowest));
+}
+
+#[test]
+fn a_bridge_that_stays_is_not_disturbed() {
+    let (setup, mut sim) = three_of_five(1);
+    sim.streams(APP, 100);
+    sim.run_for(SECOND);
+    let start = sim.now;
+    // Only bridge 0 lives. Whatever a reload did to it would be seen.
+    leave_alone(&mut sim, &[0]);
+    for bridges in [&[0, 3][..], &[4, 0], &[0], &[3, 2, 1, 0, 4]] {
+        sim.reconfigure_to(0, &setup, bridges);
+        sim.run_for(SECOND / 2);
+    }
+    assert_lossless(&sim, start, "the one that stays alone");
+}
+
+#[test]
+fn all_bridges_may_be_swapped_at_once() {
+    seeds(5, |seed| {
+        let (setup, mut sim) = three_of_five(seed);
+        sim.streams(APP, 100);
+        sim.run_for(SECOND);
+        sim.reconfigure_to(0, &setup, &[3, 4]);
+        let start = sim.now;
+        leave_alone(&mut sim, &[3, 4]);
+        sim.run_for(2 * SECOND);
+        // What the applications send waits for the new paths. What the target sends has none to take.
+        let (sent, lost) = sim.record(APP, Way::Up).lost(start, sim.now - RTT);
+        assert!(sent > 100 && lost == 0, "{lost} of {sent} lost");
+        let (sent, lost) = sim.record(APP, Way::Down).lost(start + SECOND / 2, sim.now - RTT);
+        assert!(sent > 100 && lost == 0, "{lost} of {sent} lost");
+    });
+}
+
+#[test]
+fn a_late_answer_for_a_bridge_that_was_taken_out_is_not_taken_for_the_one_in_its_place() {
+    let mut setup = Setup { name_delay: 20 * SECOND, ..Setup::new([Faults::new(RTT, 0.0); 3]) };
+    let name = |name: &str| Endpoint { host: Host::Name(name.into()), port: 4000 };
+    let at = |bridge: usize| vec![(Duration::ZERO, Ok(vec![setup.bridge_address(bridge)]))];
+    setup.names = HashMap::from([("old".to_owned(), at(1)), ("new".to_owned(), at(2))]);
+    let mut sim = setup.connect(1);
+    sim.reconfigure(0, [setup.bridge_address(0).into(), name("old")]);
+    sim.run_for(15 * SECOND);
+    sim.reconfigure(0, [setup.bridge_address(0).into(), name("new")]);
+    let before = carried(&sim, 1);
+    sim.streams(APP, 50);
+    sim.run_for(40 * SECOND);
+    assert_eq!(carried(&sim, 1), before, "the old bridge's address");
+    assert!(carried(&sim, 2)[1] > 500, "the new bridge's address");
+}
