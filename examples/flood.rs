@@ -23,7 +23,7 @@ use flooder::{Eavesdropper, Flooder};
 use load::{Load, Outcome, Sender};
 use mptunnel::net::EventLoop;
 use mptunnel::tunnel::key::Key;
-use mptunnel::tunnel::role::{Bridge, Config, Role, Security};
+use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use mptunnel::tunnel::wire::Mode;
 use process::{Daemon, free_port};
 
@@ -90,8 +90,8 @@ fn serve(command: &DaemonCommand) -> Result<()> {
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("error"));
     let role = match command {
         DaemonCommand::Client { listen, bridges } => {
-            let bridge = |address: &SocketAddr| Bridge { endpoint: (*address).into() };
-            Role::Client { listen: *listen, bridges: bridges.iter().map(bridge).collect() }
+            let bridges = bridges.iter().map(|address| Bridge::from(*address)).collect();
+            Role::Client { listen: *listen, bridges, copies: Copies::All }
         }
         DaemonCommand::Server { listen, target } => {
             Role::Server { listen: *listen, target: (*target).into() }

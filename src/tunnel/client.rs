@@ -22,8 +22,8 @@ use super::handshake::Initiator;
 use super::link::{Link, NameId, PeerId};
 use super::outbox::To;
 use super::path::USABLE_FOR;
-use super::probing::{Phase, Probing};
-use super::role::Bridge;
+use super::probing::{Phase, Probing, Standing};
+use super::role::{Bridge, Copies};
 use super::session::Session;
 use super::wire::{ClientId, Control, FlowId, Header, Reject, SessionId, Type};
 
@@ -60,6 +60,8 @@ pub struct Client {
     trying: Option<(Instant, Why)>,
     complained: bool,
     housekeeping: Instant,
+    /// When the paths are to be chosen anew.
+    steer_at: Option<Instant>,
 }
 
 struct Handshake {
@@ -92,7 +94,7 @@ enum Why {
 
 impl Client {
     /// A client whose bridges are yet to be looked up.
-    pub fn new(now: Instant, bridges: Vec<Bridge>, fabric: &mut Fabric) -> Self {
+    pub fn new(now: Instant, bridges: Vec<Bridge>, copies: Copies, fabric: &mut Fabric) -> Self {
         let id = ClientId(fabric.rng.random());
         let peer = fabric.add_peer(now, id);
         let mut this = Self {
@@ -106,10 +108,12 @@ impl Client {
             trying: None,
             complained: false,
             housekeeping: now,
+            steer_at: None,
         };
         for (path, bridge) in bridges.into_iter().enumerate() {
             this.add(path, now, bridge, fabric);
         }
+        this.set_policy(copies, fabric);
         this
     }
 
@@ -155,6 +159,7 @@ impl Client {
             fabric.routes.remove(&id);
         }
         self.shake_hands(now, fabric);
+        self.steer_at = fabric.steer(now);
         for path in 0..self.ways.len() {
             if self.probe_due(path, now, fabric).is_some_and(|due| now >= due) {
                 self.probe(path, now, fabric);
@@ -164,7 +169,7 @@ impl Client {
     }
 
     fn next_timeout(&self, now: Instant, fabric: &Fabric) -> Instant {
-        let mut next = self.housekeeping;
+        let mut next = self.steer_at.map_or(self.housekeeping, |at| at.min(self.housekeeping));
         for (path, way) in self.ways.iter().enumerate() {
             next = way.as_ref().and_then(Way::retry_at).map_or(next, |at| next.min(at));
             next = self.probe_due(path, now, fabric).map_or(next, |due| next.min(due));
@@ -286,7 +291,14 @@ impl Client {
             (None, true) => Phase::Seeking,
             (None, false) => Phase::Steady,
         };
-        Some(self.probing.due(now, path, peer.paths[path].usable(now), phase))
+        let steering = &peer.steering;
+        let backup = steering.policy.backups.has(path);
+        let standing = match peer.paths[path].usable(now, backup) {
+            false => Standing::Unusable,
+            true if backup && !steering.uses(path) => Standing::Spare,
+            true => Standing::Usable,
+        };
+        Some(self.probing.due(now, path, standing, phase))
     }
 
     fn probe(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
@@ -305,7 +317,6 @@ impl Client {
             let others_answer = peer.paths.iter().any(|path| path.is_heard(now));
             way.fallen_silent(if others_answer { now } else { now + USABLE_FOR });
         }
-        let Some(session) = peer.newest() else { return };
         let probe = self.probing.probe(now, path, fabric.rng.random_range(0.8..1.2));
         let control = Control {
             client: self.id,
@@ -314,7 +325,9 @@ impl Client {
             number: probe.number,
             count: probe.count,
             token: probe.token,
+            advice: peer.steering.advice(path),
         };
+        let Some(session) = peer.newest() else { return };
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
     }
 
@@ -344,6 +357,7 @@ impl Client {
         way.answered();
         peer.paths[path].heard = Some(now);
         peer.heard = now;
+        peer.steering.advised(header.session, header.counter, path, &control.advice);
         if peer.next().is_some_and(|session| session.local_id == header.session) {
             self.confirm(now, fabric);
         } else if !self.probing.lost(now)

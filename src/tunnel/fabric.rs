@@ -108,18 +108,28 @@ impl Fabric {
         self.peers[peer.0].flows.insert(now, flow, local);
     }
 
-    /// What time alone ends, at every peer: sessions, usable paths, flows. A socket that only a
-    /// flow used is closed with it.
+    /// What time alone ends, at every peer: sessions and flows. A socket that only a flow used is
+    /// closed with it.
     pub fn expire(&mut self, now: Instant) {
         for (_, peer) in &mut self.peers {
             for id in peer.expire_sessions(now) {
                 self.routes.remove(&id);
             }
-            peer.update_carriers(now, &mut self.outbox);
             for local in peer.flows.expire(now) {
                 forget_local(&mut self.locals, &mut self.events, local);
             }
         }
+    }
+
+    /// Finds out which paths are usable, what came of the datagrams that went over them, and which
+    /// are to carry. Returns when to do so again, if that is before the next housekeeping.
+    pub fn steer(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for (_, peer) in &mut self.peers {
+            next = peer.steering.look(now).into_iter().chain(next).min();
+            peer.update_carriers(now, &mut self.outbox);
+        }
+        next
     }
 
     /// Forgets a peer with all that is its own.

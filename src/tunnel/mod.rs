@@ -11,11 +11,14 @@
 //! `poll_event` and `poll_transmit` until both have no more, then wait until `poll_timeout`.
 
 pub mod aead;
+pub mod arrivals;
 mod bridge;
+pub mod choice;
 mod client;
 mod fabric;
 pub mod flow;
 mod handshake;
+pub mod journal;
 pub mod key;
 pub mod link;
 mod outbox;
@@ -26,7 +29,9 @@ mod report;
 pub mod role;
 mod server;
 pub mod session;
+pub mod set;
 pub mod stats;
+mod steering;
 mod token;
 pub mod window;
 pub mod wire;
@@ -37,9 +42,11 @@ use std::time::Instant;
 use log::warn;
 use rand::rngs::StdRng;
 
+use arrivals::Brought;
 use client::Client;
 use fabric::Fabric;
 pub use fabric::LISTENER;
+use journal::Journal;
 use link::{Bind, Event, Link, NameId, PeerId, SocketId, Transmit};
 use outbox::To;
 use role::{Config, Role};
@@ -66,8 +73,8 @@ impl Tunnel {
     pub fn new(now: Instant, config: Config, rng: StdRng) -> Self {
         let mut fabric = Fabric::new(now, config.security, rng);
         let (side, listen) = match config.role {
-            Role::Client { listen, bridges, copies: _ } => {
-                (Side::Client(Client::new(now, bridges, &mut fabric)), listen)
+            Role::Client { listen, bridges, copies } => {
+                (Side::Client(Client::new(now, bridges, copies, &mut fabric)), listen)
             }
             Role::Server { listen, target } => (Side::Server(Server::new(now, target, &mut fabric)), listen),
         };
@@ -76,10 +83,9 @@ impl Tunnel {
     }
 
     /// Takes what can be changed while it runs from a configuration that was read anew: a client's
-    /// bridges. What else is different is named in the log.
+    /// bridges, and how many copies it wants. What else is different is named in the log.
     pub fn reconfigure(&mut self, now: Instant, config: Config) {
-        let (Side::Client(client), Role::Client { listen, bridges, copies: _ }) =
-            (&mut self.side, config.role)
+        let (Side::Client(client), Role::Client { listen, bridges, copies }) = (&mut self.side, config.role)
         else {
             return debug_assert!(false, "no tunnel changes sides, and a server has nothing to change");
         };
@@ -91,7 +97,7 @@ impl Tunnel {
                 "the key is another one now, which takes a restart of both ends: until then the old one counts"
             );
         }
-        client.reconfigure(now, bridges, &mut self.fabric);
+        client.reconfigure(now, bridges, copies, &mut self.fabric);
     }
 
     /// Takes what was received on a link. It is opened in place.
@@ -137,7 +143,7 @@ impl Tunnel {
     fn receive(&mut self, now: Instant, link: Link, octets: &mut [u8]) -> Result<(), Reject> {
         match (wire::parse(octets)?, &mut self.side) {
             (Packet::Sealed(header @ Header { kind: Type::Data, .. }, sealed), _) => {
-                self.deliver(now, header, sealed)
+                self.deliver(now, link, header, sealed)
             }
             (Packet::Sealed(header @ Header { kind: Type::Probe, .. }, sealed), Side::Server(server)) => {
                 server.handle_probe(now, link, header, sealed, &mut self.fabric)
@@ -155,7 +161,7 @@ impl Tunnel {
         }
     }
 
-    fn deliver(&mut self, now: Instant, header: Header, sealed: &mut [u8]) -> Result<(), Reject> {
+    fn deliver(&mut self, now: Instant, link: Link, header: Header, sealed: &mut [u8]) -> Result<(), Reject> {
         let Some(&id) = self.fabric.routes.get(&header.session) else {
             return Err(match &self.side {
                 Side::Server(server) => server.unknown_session(header.session),
@@ -163,8 +169,15 @@ impl Tunnel {
             });
         };
         let peer = &mut self.fabric.peers[id.0];
+        let len = sealed.len();
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
-        let (flow, datagram) = session.open_data(header, sealed)?;
+        let opened = session.open_data(header, sealed);
+        if matches!(opened, Ok(_) | Err(Reject::Copy))
+            && let Some(path) = peer.path_at(link)
+        {
+            peer.steering.note(now, header.session, header.counter, path, len);
+        }
+        let (flow, datagram) = opened?;
         peer.heard = now;
         let local = match peer.flows.deliver(now, flow) {
             Some(local) => local,
@@ -239,12 +252,17 @@ impl Tunnel {
     #[inline]
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
         let peers = &self.fabric.peers;
-        self.fabric.outbox.poll(|id| peers.get(id.0).map_or(&[], |peer| peer.carriers()))
+        self.fabric.outbox.poll(|id, reach| peers.get(id.0).map_or(&[], |peer| peer.carriers(reach)))
     }
 
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.fabric.counters
+    }
+
+    /// What each other end's datagrams did: which paths brought them, and what came of them.
+    pub fn received(&self) -> impl Iterator<Item = (&[Brought], &Journal)> {
+        self.fabric.peers.iter().map(|(_, peer)| (peer.steering.brought(), peer.steering.journal()))
     }
 
     /// What is held at the moment.

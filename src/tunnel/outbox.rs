@@ -16,8 +16,17 @@ const RUN_PACKETS: usize = 45;
 pub enum To {
     /// To one link.
     Link(Link),
-    /// A copy on every usable path of a peer.
-    Peer(PeerId),
+    /// A copy on each of a peer's carriers.
+    Peer(PeerId, Reach),
+}
+
+/// Which of a peer's paths carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those that were chosen.
+    Chosen,
+    /// Those of a sample, by which the paths not in use are measured.
+    Sampled,
 }
 
 #[derive(Debug)]
@@ -71,11 +80,11 @@ impl Outbox {
     /// The next run for one link; `carriers` are the links that a copy for a peer goes out on. Each
     /// run goes to all its links before the next run goes to any: the other order costs the
     /// same and reorders whenever one path loses. `None` empties the outbox.
-    pub fn poll<'a>(&'a mut self, carriers: impl Fn(PeerId) -> &'a [Link]) -> Option<Transmit<'a>> {
+    pub fn poll<'a>(&'a mut self, carriers: impl Fn(PeerId, Reach) -> &'a [Link]) -> Option<Transmit<'a>> {
         while let Some(run) = self.runs.get(self.run) {
             let link = match run.to {
                 To::Link(link) => (self.copy == 0).then_some(link),
-                To::Peer(peer) => carriers(peer).get(self.copy).copied(),
+                To::Peer(peer, reach) => carriers(peer, reach).get(self.copy).copied(),
             };
             let Some(link) = link else {
                 self.run += 1;
@@ -108,10 +117,10 @@ mod tests {
             outbox.push(link(port), |out| out.extend(std::iter::repeat_n(port as u8, len)));
         }
         let mut runs = Vec::new();
-        while let Some(transmit) = outbox.poll(|_| &[]) {
+        while let Some(transmit) = outbox.poll(|_, _| &[]) {
             runs.push((transmit.contents.len(), transmit.segment_len));
         }
-        assert_eq!(outbox.poll(|_| &[]), None);
+        assert_eq!(outbox.poll(|_, _| &[]), None);
         assert!(outbox.octets.is_empty());
         runs
     }

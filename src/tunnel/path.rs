@@ -20,6 +20,8 @@ pub const MAX_PATHS: usize = 32;
 /// a bridge that is gone.
 pub const USABLE_FOR: Duration = Duration::from_secs(10);
 
+/// The same for a backup, which is seldom probed while it is idle.
+pub const BACKUP_USABLE_FOR: Duration = Duration::from_secs(80);
 /// An address that has returned its token is not asked again for as long: the client may be
 /// returning one that somebody else was sent.
 const STAYS_PROVEN: Duration = Duration::from_secs(60);
@@ -72,10 +74,10 @@ pub struct Probed {
 }
 
 impl Path {
-    /// Whether copies go over this path.
-    pub fn usable(&self, now: Instant) -> bool {
-        self.link.is_some()
-            && self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < USABLE_FOR)
+    /// Whether copies can go over this path.
+    pub fn usable(&self, now: Instant, backup: bool) -> bool {
+        let limit = if backup { BACKUP_USABLE_FOR } else { USABLE_FOR };
+        self.link.is_some() && self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < limit)
     }
 
     /// Whether something authentic came over this path lately. Otherwise it is in doubt.
@@ -173,8 +175,8 @@ mod tests {
         let mut path = Path::default();
         assert_eq!(probe(&mut path, 1, 0, false, false), (Some(false), None));
         assert_eq!(probe(&mut path, 1, 1, false, true), (Some(true), Some(link(1))));
-        assert!(path.usable(Instant::now()));
-        assert!(!path.usable(Instant::now() + USABLE_FOR));
+        assert!(path.usable(Instant::now(), false));
+        assert!(!path.usable(Instant::now() + USABLE_FOR, false));
     }
 
     #[test]

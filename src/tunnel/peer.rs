@@ -4,11 +4,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::choice::Policy;
 use super::flow::Flows;
 use super::link::{Link, PeerId};
-use super::outbox::{Outbox, To};
+use super::outbox::{Outbox, Reach, To};
 use super::path::Path;
 use super::session::Session;
+use super::set::PathSet;
+use super::steering::Steering;
 use super::wire::{ClientId, FlowId, SessionId};
 
 /// A session is used no longer than this, so that what one key protects is bounded.
@@ -37,7 +40,10 @@ pub struct Peer {
     pub flows: Flows,
     /// When something authentic last came.
     pub heard: Instant,
-    carriers: Vec<Link>,
+    /// Which paths carry, both ways.
+    pub steering: Steering,
+    chosen: Vec<Link>,
+    sampled: Vec<Link>,
     waiting: VecDeque<(Instant, FlowId, Box<[u8]>)>,
     waiting_len: usize,
 }
@@ -54,7 +60,9 @@ impl Peer {
             paths: Vec::new(),
             flows: Flows::default(),
             heard: now,
-            carriers: Vec::new(),
+            steering: Steering::new(now, Policy::default()),
+            chosen: Vec::new(),
+            sampled: Vec::new(),
             waiting: VecDeque::new(),
             waiting_len: 0,
         }
@@ -98,6 +106,7 @@ impl Peer {
         let session = self.next.take()?;
         let forgotten = self.previous.take().map(|(session, _)| session.local_id);
         self.previous = self.current.replace(session).map(|session| (session, now));
+        self.steering.begin_session();
         forgotten
     }
 
@@ -120,30 +129,58 @@ impl Peer {
 
     /// The links that a copy goes out on.
     #[inline]
-    pub fn carriers(&self) -> &[Link] {
-        &self.carriers
+    pub fn carriers(&self, reach: Reach) -> &[Link] {
+        match reach {
+            Reach::Chosen => &self.chosen,
+            Reach::Sampled => &self.sampled,
+        }
+    }
+
+    /// The path that this link is.
+    #[inline]
+    pub fn path_at(&self, link: Link) -> Option<usize> {
+        let is = |ours: Link| ours.socket == link.socket && ours.remote == link.remote;
+        self.paths.iter().position(|path| path.link.is_some_and(is))
+    }
+
+    /// The paths that are usable.
+    pub fn usable(&self, now: Instant) -> PathSet {
+        let backups = self.steering.policy.backups;
+        let paths = self.paths.iter().enumerate();
+        paths
+            .filter(|(number, path)| path.usable(now, backups.has(*number)))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Finds out anew which paths carry copies, and sends what waited for one.
     pub fn update_carriers(&mut self, now: Instant, outbox: &mut Outbox) {
-        self.carriers.clear();
-        self.carriers.extend(self.paths.iter().filter(|path| path.usable(now)).filter_map(|path| path.link));
-        let Some(session) = self.current.as_mut().filter(|_| !self.carriers.is_empty()) else { return };
-        self.waiting_len = 0;
-        for (since, flow, datagram) in self.waiting.drain(..) {
-            if now.saturating_duration_since(since) < WAITING_FOR {
-                outbox.push(To::Peer(self.id), |out| session.seal_data(flow, &datagram, out));
+        let counter = self.current.as_ref().map_or(0, Session::next_counter);
+        let heard = self.paths.iter().enumerate().filter_map(|(number, path)| Some((number, path.heard?)));
+        let spread = self.steering.spread(now, counter, self.usable(now), heard);
+        for (links, set) in [(&mut self.chosen, spread.chosen), (&mut self.sampled, spread.sampled)] {
+            links.clear();
+            let paths = self.paths.iter().enumerate().filter(|(number, _)| set.has(*number));
+            links.extend(paths.filter_map(|(_, path)| path.link));
+        }
+        if self.current.is_some() && !self.chosen.is_empty() {
+            self.waiting_len = 0;
+            for (since, flow, datagram) in std::mem::take(&mut self.waiting) {
+                if now.saturating_duration_since(since) < WAITING_FOR {
+                    self.send(now, flow, &datagram, outbox);
+                }
             }
         }
     }
 
-    /// Sends a datagram over every usable path: one seal, as many copies as there are carriers.
+    /// Sends a datagram over every path that carries: one seal, as many copies as there are.
     /// Without a session or a usable path it waits; returns how many older ones it pushed out.
     #[inline]
     pub fn send(&mut self, now: Instant, flow: FlowId, datagram: &[u8], outbox: &mut Outbox) -> usize {
         match &mut self.current {
-            Some(session) if !self.carriers.is_empty() => {
-                outbox.push(To::Peer(self.id), |out| session.seal_data(flow, datagram, out));
+            Some(session) if !self.chosen.is_empty() => {
+                let reach = self.steering.reach(session.next_counter());
+                outbox.push(To::Peer(self.id, reach), |out| session.seal_data(flow, datagram, out));
                 0
             }
             _ => self.wait(now, flow, datagram),

@@ -88,6 +88,13 @@ pub enum Copies {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LossTarget(pub u32);
 
+impl LossTarget {
+    /// As a part of one.
+    pub fn part(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+}
+
 /// Whether and how packets are sealed. Both ends must agree.
 #[derive(Clone, Debug)]
 pub struct Security {

@@ -53,6 +53,8 @@ pub struct Server {
     /// Up to when handshakes have been answered in advance.
     answered_until: Instant,
     housekeeping: Instant,
+    /// When paths are to be chosen anew, for the clients that want it quick.
+    steer_at: Option<Instant>,
 }
 
 struct Target {
@@ -78,7 +80,16 @@ impl Server {
         };
         let (pending, answered, clients) = Default::default();
         let tokens = Tokens::new(now, &mut fabric.rng);
-        Self { target, pending, answered, clients, tokens, answered_until: now, housekeeping: now }
+        Self {
+            target,
+            pending,
+            answered,
+            clients,
+            tokens,
+            answered_until: now,
+            housekeeping: now,
+            steer_at: None,
+        }
     }
 
     /// Does what is due.
@@ -93,8 +104,13 @@ impl Server {
             self.answered.retain(|_, (_, until)| now < *until);
             fabric.expire(now);
             self.forget_silent_clients(now, fabric);
+            self.steer_at = Some(now);
         }
-        fabric.timer = self.target.look_up_at.map_or(self.housekeeping, |at| at.min(self.housekeeping));
+        if self.steer_at.is_some_and(|at| now >= at) {
+            self.steer_at = fabric.steer(now);
+        }
+        let due = [self.target.look_up_at, self.steer_at].into_iter().flatten();
+        fabric.timer = due.fold(self.housekeeping, Instant::min);
     }
 
     fn forget_silent_clients(&mut self, now: Instant, fabric: &mut Fabric) {
@@ -191,8 +207,11 @@ impl Server {
         if probed.moved {
             debug!("client {}: path {number} comes from {}", id.0, link.remote);
         }
+        peer.steering.policy = control.advice.policy;
+        peer.steering.advised(header.session, header.counter, number, &control.advice);
         let token = self.tokens.give(now, control.client, control.path, link.remote);
-        let reply = Control { validated: probed.validated, count: probed.count, token, ..control };
+        let advice = peer.steering.advice(number);
+        let reply = Control { validated: probed.validated, count: probed.count, token, advice, ..control };
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Reply, reply, out));
         peer.update_carriers(now, &mut fabric.outbox);

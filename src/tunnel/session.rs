@@ -81,6 +81,12 @@ impl Session {
         }
     }
 
+    /// The counter of the next data packet.
+    #[inline]
+    pub fn next_counter(&self) -> u64 {
+        self.data_sent
+    }
+
     /// Opens a data packet in place, once: the window is asked before any cryptography, so that a
     /// copy costs one bit test, and moves only after it, so that a forgery can neither move it
     /// nor shadow the real packet.
@@ -140,7 +146,7 @@ const _: () = assert!(HEADER_LEN + CONTROL_LEN + TAG_LEN == wire::CONTROL_PACKET
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tunnel::wire::{ClientId, Packet, PathToken};
+    use crate::tunnel::wire::{Advice, ClientId, Packet, PathToken};
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn pair(encrypt: bool) -> (Session, Session) {
@@ -196,6 +202,7 @@ mod tests {
                 number: 3,
                 count: 4,
                 token: PathToken(5),
+                advice: Advice::default(),
             };
             let mut packet = Vec::new();
             ours.seal_control(Type::Probe, control, &mut packet);

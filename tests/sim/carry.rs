@@ -102,6 +102,8 @@ impl Sim {
             return;
         }
         let line = self.bridges[number].line(way);
+        line.entered += 1;
+        line.offered += u64::from(octets.first() == Some(&1));
         let arrivals = line.pass(self.now, octets.len());
         line.carried += u64::from(octets.first() == Some(&1) && !arrivals.is_empty());
         for at in arrivals {

@@ -129,6 +129,11 @@ impl Sim {
         self.hosts.len() - 1
     }
 
+    /// The time as the tunnels know it.
+    pub fn instant(&self) -> Instant {
+        self.base + self.now
+    }
+
     /// The running server.
     pub fn server(&self) -> &Tunnel {
         self.hosts[SERVER].tunnel.as_ref().expect("the server runs")

@@ -78,6 +78,10 @@ pub struct Line {
     pub dead: bool,
     /// When it swallows everything.
     pub blackouts: Vec<Range<Duration>>,
+    /// Packets that were sent this way.
+    pub entered: u64,
+    /// Data packets that were sent this way.
+    pub offered: u64,
     /// Data packets that got through.
     pub carried: u64,
     rng: StdRng,
@@ -93,6 +97,8 @@ impl Line {
             faults,
             dead: false,
             blackouts: Vec::new(),
+            entered: 0,
+            offered: 0,
             carried: 0,
             rng: StdRng::seed_from_u64(seed),
             in_burst: false,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mptunnel::tunnel::link::Link;
 use mptunnel::tunnel::session::{Session, SessionKeys};
-use mptunnel::tunnel::wire::{self, ClientId, Control, FlowId, Packet, PathToken, SessionId, Type};
+use mptunnel::tunnel::wire::{self, Advice, ClientId, Control, FlowId, Packet, PathToken, SessionId, Type};
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
@@ -66,7 +66,8 @@ impl Rogue {
     /// A probe for a path, which returns a token.
     pub fn probe(&mut self, path: u8, number: u32, token: PathToken) -> Vec<u8> {
         let client = ClientId(self.number);
-        let control = Control { client, path, validated: false, number, count: 0, token };
+        let control =
+            Control { client, path, validated: false, number, count: 0, token, advice: Advice::default() };
         let mut packet = Vec::new();
         self.session().seal_control(Type::Probe, control, &mut packet);
         packet

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use mptunnel::tunnel::role::{Copies, LossTarget};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -99,6 +100,10 @@ impl Scenario {
             setup.bridges[1] = Faults { delay: setup.bridges[1].delay, ..Faults::default() };
             mishaps.retain(|(_, mishap)| !mishap.silences(1));
         }
+        if !attack.is_some_and(|name| name.starts_with(MANIPULATOR)) {
+            // With fewer copies, what he has of them may be all.
+            draw_policy(rng, &mut setup);
+        }
         mishaps.sort_by_key(|(at, _)| *at);
         let end =
             mishaps.iter().map(|(at, mishap)| *at + mishap.time()).max().unwrap_or_default().max(length);
@@ -185,6 +190,16 @@ fn end_faults(sim: &mut Sim) {
     for host in (0..=sim.clients()).filter(|host| !sim.runs(*host)).collect::<Vec<_>>() {
         Mishap::Start(host).play(sim);
     }
+}
+
+/// How many copies the clients want, and which bridges are backups.
+fn draw_policy(rng: &mut StdRng, setup: &mut Setup) {
+    setup.copies = match rng.random_range(0..4) {
+        0 => Copies::Best(rng.random_range(1..=3)),
+        1 => Copies::Target(LossTarget(rng.random_range(100..100_000))),
+        _ => Copies::All,
+    };
+    setup.backups = (0..setup.bridges.len()).filter(|_| rng.random_bool(0.15)).collect();
 }
 
 fn longest_rtt(setup: &Setup, mishaps: &[(Duration, Mishap)]) -> Duration {

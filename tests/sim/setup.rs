@@ -44,6 +44,10 @@ pub struct Setup {
     pub ipv6: bool,
     /// Whether the target echoes.
     pub echo: bool,
+    /// How many copies the clients want.
+    pub copies: Copies,
+    /// The bridges that are backups.
+    pub backups: Vec<usize>,
 }
 
 impl Setup {
@@ -60,6 +64,8 @@ impl Setup {
             client: encrypted(),
             ipv6: false,
             echo: false,
+            copies: Copies::All,
+            backups: Vec::new(),
         }
     }
 
@@ -92,8 +98,11 @@ impl Setup {
         let config = Config { role, security: self.server.clone() };
         let mut hosts = vec![Host::new(config, ips(1), mix(seed, 0))];
         for client in 0..self.clients {
-            let bridges = (0..self.bridges.len()).map(|number| BridgeConfig::from(self.endpoint(number)));
-            let role = Role::Client { listen: any, bridges: bridges.collect(), copies: Copies::All };
+            let bridges = (0..self.bridges.len()).map(|number| BridgeConfig {
+                backup: self.backups.contains(&number),
+                ..BridgeConfig::from(self.endpoint(number))
+            });
+            let role = Role::Client { listen: any, bridges: bridges.collect(), copies: self.copies };
             let config = Config { role, security: self.client.clone() };
             hosts.push(Host::new(config, ips(100 + client as u8), mix(seed, 1 + client as u64)));
         }

@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use mptunnel::tunnel::choice::Policy;
+use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::session::{Session, SessionKeys};
+use mptunnel::tunnel::set::PathSet;
 use mptunnel::tunnel::wire::{
-    self, CONTROL_PACKET_LEN, ClientId, Control, FlowId, HEADER_LEN, Header, INIT_LEN, InitHeader, Mode,
-    OVERHEAD_LEN, Packet, PathToken, RESPONSE_LEN, Reject, SessionId, Type,
+    self, Advice, CONTROL_PACKET_LEN, ClientId, Control, FlowId, HEADER_LEN, Header, INIT_LEN, InitHeader,
+    Mode, OVERHEAD_LEN, Packet, PathToken, RESPONSE_LEN, Reject, SessionId, Spread, Type,
 };
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
@@ -36,7 +39,24 @@ fn control(rng: &mut StdRng) -> Control {
         number: number(rng) as u32,
         count: number(rng) as u32,
         token: PathToken(number(rng)),
+        advice: advice(rng),
     }
+}
+
+fn advice(rng: &mut StdRng) -> Advice {
+    let copies = match rng.random_range(0..3) {
+        0 => Copies::All,
+        1 => Copies::Best(rng.random_range(1..=32)),
+        _ => Copies::Target(LossTarget(rng.random())),
+    };
+    let spread = Spread {
+        sampled: PathSet(rng.random()),
+        chosen: PathSet(rng.random()),
+        since: number(rng),
+        sample: rng.random_range(0..64),
+    };
+    let policy = Policy { copies, backups: PathSet(rng.random()) };
+    Advice { spread, wanted: PathSet(rng.random()), policy, loss: rng.random() }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod attackers;
 mod chaos;
+mod copies;
 mod delivery;
 mod flows;
 mod formats;
@@ -13,4 +14,5 @@ mod paths;
 mod reload;
 mod restart;
 mod security;
+mod target;
 mod uplinks;

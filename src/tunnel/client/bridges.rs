@@ -9,10 +9,11 @@ use log::info;
 
 use super::Client;
 use crate::tunnel::bridge::Way;
+use crate::tunnel::choice::Policy;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{NameId, SocketId};
 use crate::tunnel::path::Path;
-use crate::tunnel::role::Bridge;
+use crate::tunnel::role::{Bridge, Copies};
 
 /// A path is not looked up while fewer of its probes than this were not answered: one packet is easily lost.
 const DOUBT_PROBES: u32 = 2;
@@ -93,7 +94,7 @@ impl Client {
     /// Takes the bridges of a configuration that was read anew. One that stays (the same endpoint over
     /// the same uplink) keeps its path with its number, socket and measurements; only whether it is a
     /// backup may change.
-    pub fn reconfigure(&mut self, now: Instant, bridges: Vec<Bridge>, fabric: &mut Fabric) {
+    pub fn reconfigure(&mut self, now: Instant, bridges: Vec<Bridge>, copies: Copies, fabric: &mut Fabric) {
         let (count, mut taken_out) = (bridges.len(), 0);
         let mut new = VecDeque::from(bridges);
         for path in 0..self.ways.len() {
@@ -115,7 +116,16 @@ impl Client {
             let path = self.ways.iter().position(Option::is_none).unwrap_or(self.ways.len());
             self.add(path, now, bridge, fabric);
         }
+        self.set_policy(copies, fabric);
         fabric.wake_at(now);
+    }
+
+    /// Has the paths chosen as the user wants.
+    pub(super) fn set_policy(&self, copies: Copies, fabric: &mut Fabric) {
+        let is_backup = |way: &Option<Way>| way.as_ref().is_some_and(|way| way.bridge().backup);
+        let backups = self.ways.iter().enumerate().filter(|(_, way)| is_backup(way));
+        let backups = backups.map(|(path, _)| path).collect();
+        fabric.peers[self.peer.0].steering.policy = Policy { copies, backups };
     }
 
     pub(super) fn add(&mut self, path: usize, now: Instant, bridge: Bridge, fabric: &mut Fabric) {

@@ -1,0 +1,236 @@
+//! What became of the datagrams of the last minutes, second by second: over which paths each went,
+//! and by which it came. Any question about losses is put here: of a path, of a set of paths taken
+//! together, of two that fail at the same time.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::arrivals::{Outcome, Tally};
+use super::set::PathSet;
+
+/// How far back the journal goes.
+pub const KEPT: Duration = Duration::from_secs(300);
+const SECOND: Duration = Duration::from_secs(1);
+/// Different outcomes kept of a second. More than 8 paths with different fates make; what is beyond
+/// is not counted.
+const OUTCOMES: usize = 128;
+
+#[derive(Debug)]
+struct Second {
+    since: Instant,
+    outcomes: Vec<(PathSet, PathSet, u32)>,
+}
+
+impl Second {
+    /// Of the datagrams that went over all of `set`: how many came by none of it. Of the empty set:
+    /// how many came at all.
+    fn tally(&self, set: PathSet) -> Tally {
+        let tried = self.outcomes.iter().filter(|(sent, ..)| set.within(*sent));
+        tried.fold(Tally::default(), |mut tally, (_, arrived, count)| {
+            let lost = if set.is_empty() { arrived.is_empty() } else { (*arrived & set).is_empty() };
+            tally.add(Tally { sent: u64::from(*count), lost: if lost { u64::from(*count) } else { 0 } });
+            tally
+        })
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Journal {
+    seconds: VecDeque<Second>,
+    /// Datagrams that came by this path alone, since the start.
+    saved: Vec<u64>,
+    /// Datagrams that came, and that did not, since the start.
+    total: Tally,
+}
+
+impl Journal {
+    /// Writes down what came of a datagram.
+    pub fn add(&mut self, now: Instant, outcome: Outcome) {
+        let Outcome { sent, arrived, weight } = outcome;
+        self.total.sent += weight;
+        if arrived.is_empty() {
+            self.total.lost += weight;
+        }
+        if let Some(path) = arrived.only().filter(|_| sent.len() > 1) {
+            if path >= self.saved.len() {
+                self.saved.resize(path + 1, 0);
+            }
+            self.saved[path] += weight;
+        }
+        if self.seconds.back().is_none_or(|last| now.saturating_duration_since(last.since) >= SECOND) {
+            self.forget(now);
+            self.seconds.push_back(Second { since: now, outcomes: Vec::new() });
+        }
+        let second = self.seconds.back_mut().expect("one was just there");
+        let outcomes = &mut second.outcomes;
+        match outcomes.iter().position(|(s, a, _)| *s == sent && *a == arrived) {
+            Some(at) => outcomes[at].2 = outcomes[at].2.saturating_add(1),
+            None if outcomes.len() < OUTCOMES => outcomes.push((sent, arrived, 1)),
+            None => {}
+        }
+    }
+
+    /// Forgets what is too old.
+    pub fn forget(&mut self, now: Instant) {
+        let old = |second: &Second| now.saturating_duration_since(second.since) >= KEPT;
+        while self.seconds.front().is_some_and(old) {
+            self.seconds.pop_front();
+        }
+    }
+
+    /// How many datagrams since the start came by this path alone.
+    pub fn saved(&self, path: usize) -> u64 {
+        self.saved.get(path).copied().unwrap_or(0)
+    }
+
+    /// All datagrams since the start.
+    pub fn total(&self) -> Tally {
+        self.total
+    }
+
+    /// What a set of paths would have lost within `over` before now, of the datagrams that went over
+    /// all of it.
+    pub fn lost_by(&self, now: Instant, over: Duration, set: PathSet) -> Tally {
+        self.recent(now, over).fold(Tally::default(), |mut tally, second| {
+            tally.add(second.tally(set));
+            tally
+        })
+    }
+
+    /// What did not come by any path within `over` before now, whatever it went over.
+    pub fn lost(&self, now: Instant, over: Duration) -> Tally {
+        self.lost_by(now, over, PathSet::NONE)
+    }
+
+    /// As [`Self::lost_by`], of the latest datagrams after `since` that make up `enough` of them, or
+    /// of all where there are fewer.
+    pub fn latest(&self, since: Instant, set: PathSet, enough: u64) -> Tally {
+        let mut tally = Tally::default();
+        for second in self.seconds.iter().rev() {
+            if tally.sent >= enough || second.since < since {
+                break;
+            }
+            tally.add(second.tally(set));
+        }
+        tally
+    }
+
+    /// The largest part that a set lost in any `over` after `since`.
+    pub fn worst(&self, since: Instant, over: Duration, set: PathSet) -> f64 {
+        let mut worst: f64 = 0.0;
+        let recent: Vec<_> = self.seconds.iter().filter(|second| second.since >= since).collect();
+        for (at, first) in recent.iter().enumerate() {
+            let window = recent[..=at].iter().filter(|second| first.since - second.since < over);
+            let tally = window.fold(Tally::default(), |mut tally, second| {
+                tally.add(second.tally(set));
+                tally
+            });
+            worst = worst.max(tally.loss().unwrap_or(0.0));
+        }
+        worst
+    }
+
+    /// How much two paths' losses go together: the correlation coefficient of their losses, over the
+    /// datagrams that went over both. `None` where one of them lost nothing or all.
+    pub fn correlation(&self, now: Instant, over: Duration, a: usize, b: usize) -> Option<f64> {
+        let both = PathSet::one(a) | PathSet::one(b);
+        let (mut n, mut lost_a, mut lost_b, mut lost_both) = (0.0, 0.0, 0.0, 0.0);
+        for (sent, arrived, count) in self.recent(now, over).flat_map(|second| &second.outcomes) {
+            if both.within(*sent) {
+                let count = f64::from(*count);
+                let (miss_a, miss_b) = (!arrived.has(a), !arrived.has(b));
+                n += count;
+                lost_a += if miss_a { count } else { 0.0 };
+                lost_b += if miss_b { count } else { 0.0 };
+                lost_both += if miss_a && miss_b { count } else { 0.0 };
+            }
+        }
+        let (a, b, both) = (lost_a / n, lost_b / n, lost_both / n);
+        let spread = (a * (1.0 - a) * b * (1.0 - b)).sqrt();
+        (n > 0.0 && spread > 0.0).then(|| (both - a * b) / spread)
+    }
+
+    fn recent(&self, now: Instant, over: Duration) -> impl Iterator<Item = &Second> + Clone {
+        self.seconds.iter().filter(move |second| now.saturating_duration_since(second.since) < over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(paths: &[usize]) -> PathSet {
+        paths.iter().copied().collect()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn begin() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_set_is_judged_by_what_went_over_all_of_it() {
+        let now = begin();
+        let mut journal = Journal::default();
+        let all = set(&[0, 1, 2]);
+        for (sent, arrived, times) in [
+            (all, all, 90),
+            (all, set(&[1]), 6),
+            (all, set(&[2]), 3),
+            (all, set(&[]), 1),
+            (set(&[0]), set(&[]), 10),
+        ] {
+            for _ in 0..times {
+                journal.add(now, Outcome { sent, arrived, weight: 1 });
+            }
+        }
+        let lost = |paths: &[usize]| journal.lost_by(now, SECOND, set(paths));
+        assert_eq!(lost(&[0]), Tally { sent: 110, lost: 20 });
+        assert_eq!(lost(&[1]), Tally { sent: 100, lost: 4 });
+        assert_eq!(lost(&[0, 1]), Tally { sent: 100, lost: 4 });
+        assert_eq!(lost(&[1, 2]), Tally { sent: 100, lost: 1 });
+        assert_eq!(journal.lost(now, SECOND), Tally { sent: 110, lost: 11 });
+        assert_eq!((journal.saved(0), journal.saved(1), journal.saved(2)), (0, 6, 3));
+    }
+
+    #[test]
+    fn paths_that_fail_together_are_told_from_those_that_do_not() {
+        let now = begin();
+        let mut journal = Journal::default();
+        for number in 0..10_000_u32 {
+            // Paths 0 and 1 share every tenth; path 2 loses every tenth at other times.
+            let mut arrived = set(&[0, 1, 2]);
+            if number % 10 == 0 {
+                arrived = arrived - set(&[0, 1]);
+            }
+            if number / 10 % 10 == 0 {
+                arrived = arrived - set(&[2]);
+            }
+            journal.add(now, Outcome { sent: set(&[0, 1, 2]), arrived, weight: 1 });
+        }
+        let correlation = |a, b| journal.correlation(now, SECOND, a, b).expect("both lost some");
+        assert!(correlation(0, 1) > 0.99);
+        assert!(correlation(0, 2).abs() < 0.05);
+        assert_eq!(journal.correlation(now, SECOND, 0, 3), None);
+    }
+
+    #[test]
+    fn the_worst_window_is_found_and_old_times_are_forgotten() {
+        let begin = begin();
+        let at = |second: u64| begin + Duration::from_secs(second);
+        let mut journal = Journal::default();
+        for second in 0..40 {
+            for number in 0..100 {
+                let lost = second == 20 && number < 50;
+                let arrived = if lost { PathSet::NONE } else { set(&[0]) };
+                journal.add(at(second), Outcome { sent: set(&[0]), arrived, weight: 1 });
+            }
+        }
+        let worst = journal.worst(begin, Duration::from_secs(10), set(&[0]));
+        assert!((worst - 0.05).abs() < 0.001, "{worst}");
+        assert_eq!(journal.latest(begin, set(&[0]), 250), Tally { sent: 300, lost: 0 });
+        journal.forget(at(320));
+        assert_eq!(journal.lost(at(320), KEPT), Tally { sent: 1900, lost: 0 });
+    }
+}
