@@ -51,7 +51,8 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
             return WRONG_USE.into();
         }
     };
-    env_logger::init_from_env(Env::default().default_filter_or("info"));
+    // quinn-udp tells of each packet that could not be sent, which our own lines do more seldom.
+    env_logger::init_from_env(Env::default().default_filter_or("info,quinn_udp=warn"));
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Misuse(mistakes)) => {
@@ -114,7 +115,7 @@ fn keep_memory_private() {
 }
 
 /// Prints a line, where there is somebody to read it: `eprintln!` panics where standard error is
-/// closed.
+/// closed. A key that was put in the wrong place is not repeated.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", config::without_keys(line));
 }

@@ -1,6 +1,7 @@
 //! The tests that use the tunnel and its programs from outside.
 
 mod cli;
+mod config;
 mod daemons;
 #[path = "support/lossy_bridge.rs"]
 mod lossy_bridge;

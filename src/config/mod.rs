@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use log::warn;
 pub use security::Variables;
+pub(crate) use values::without_keys;
 
 use crate::tunnel::link::Endpoint;
 use crate::tunnel::role::{Config, Role, Security};

@@ -39,6 +39,16 @@ pub(super) fn is_key(word: &str) -> bool {
     Key::from_base64(word).is_ok() || Key::from_base64(&format!("{word}=")).is_ok()
 }
 
+/// A message without the keys in it: clap repeats the words that it does not understand, the system's
+/// errors come with names of files that are none.
+pub(crate) fn without_keys(message: &str) -> String {
+    let words = message.split(|c: char| !(c.is_ascii_alphanumeric() || "+/".contains(c)));
+    words.filter(|word| is_key(word)).fold(message.to_owned(), |message, key| {
+        let shown = Quoted(key).to_string();
+        message.replace(&format!("{key}="), &shown).replace(key, &shown)
+    })
+}
+
 /// A UDP port.
 pub(super) fn port(word: &str) -> Result<u16, String> {
     match word.parse() {

@@ -28,7 +28,7 @@ use crate::tunnel::{LISTENER, Tunnel};
 const RECEIVE_CALLS: usize = 4;
 /// Readiness events taken at a time.
 const EVENTS: usize = 256;
-/// Trouble with an address is logged at most this often.
+/// Trouble of one kind is logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How often is looked whether sockets still have their uplinks.
 const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,6 +76,17 @@ impl Stopper {
 /// Reads the configuration anew.
 type Reload = Box<dyn FnMut() -> Option<Config> + Send>;
 
+/// What trouble is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum About {
+    /// A socket that cannot be opened.
+    Opening,
+    /// The listener, whose remote addresses are many.
+    Listener,
+    /// The remote address of another socket.
+    Address(SocketAddr),
+}
+
 /// One tunnel with its sockets and its clock.
 pub struct EventLoop {
     poll: Poll,
@@ -86,8 +97,8 @@ pub struct EventLoop {
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
-    /// When trouble with a remote address was last logged. A listener's are one: it has many.
-    troubles: HashMap<Option<SocketAddr>, Instant>,
+    /// When trouble was last logged.
+    troubles: HashMap<About, Instant>,
     uplinks_seen: Instant,
 }
 
@@ -240,10 +251,10 @@ impl EventLoop {
             return self.tunnel.handle_uplink_lost(now, id, &reason);
         }
         if let Bind::Towards { remote, .. } = bind
-            && self.deserves_line(now, None)
+            && self.deserves_line(now, About::Opening)
         {
             let who = self.tunnel.describe(Link { socket: id, remote, local: None });
-            warn!("cannot open a socket towards {who}: {error}; trying again");
+            warn!("cannot open a socket: {error}; trying again for {who}");
         }
         self.tunnel.handle_socket_error(now, id);
     }
@@ -267,7 +278,8 @@ impl EventLoop {
     #[cold]
     fn complain(&mut self, now: Instant, trouble: &Trouble) {
         let Trouble { link, error, unsent } = trouble;
-        if !self.deserves_line(now, (link.socket != LISTENER).then_some(link.remote)) {
+        let about = if link.socket == LISTENER { About::Listener } else { About::Address(link.remote) };
+        if !self.deserves_line(now, about) {
             return;
         }
         if *unsent && self.look_for_uplinks(now, Some(link.socket)) {
@@ -285,7 +297,7 @@ impl EventLoop {
         }
     }
 
-    fn deserves_line(&mut self, now: Instant, about: Option<SocketAddr>) -> bool {
+    fn deserves_line(&mut self, now: Instant, about: About) -> bool {
         self.troubles.retain(|_, last| now.saturating_duration_since(*last) < LOG_INTERVAL);
         let due = !self.troubles.contains_key(&about);
         if due {

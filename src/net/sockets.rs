@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
@@ -152,7 +152,7 @@ impl Sockets {
             // A reply leaves from the address that was spoken to. Our other sockets let the system choose
             // anew each time.
             let local = meta.dst_ip.filter(|_| id == LISTENER).map(|ip| ip.to_canonical());
-            let remote = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+            let Some(remote) = sender(meta.addr) else { continue };
             let link = Link { socket: id, remote, local };
             let octets = &mut slot[..meta.len];
             if octets.is_empty() {
@@ -288,7 +288,9 @@ impl OpenSocket {
     #[cold]
     fn news(&self, id: SocketId, error: io::Error) -> Option<Trouble> {
         options::forget_news(&self.io);
-        let remote = self.towards.as_ref()?.remote;
+        // That a packet was too big is how the system learns a route's MTU.
+        let towards = self.towards.as_ref().filter(|_| !quinn_udp::is_msg_size_err(&error))?;
+        let remote = towards.remote;
         Some(Trouble { link: Link { socket: id, remote, local: None }, error, unsent: false })
     }
 
@@ -316,6 +318,20 @@ fn listener(address: SocketAddr) -> io::Result<socket2::Socket> {
         }
         result => result,
     }
+}
+
+/// Who sent a datagram, an IPv4 address as such. `None` for port 0, to which nothing can be sent: it
+/// is forged.
+fn sender(address: SocketAddr) -> Option<SocketAddr> {
+    let address = match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(ip) => (ip, v6.port()).into(),
+            // A link-local address is one with its interface; the flow label is not the sender's.
+            None => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
+        },
+        v4 => v4,
+    };
+    (address.port() != 0).then_some(address)
 }
 
 /// Whether a packet was not sent because there is no room for it now.

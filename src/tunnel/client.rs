@@ -39,8 +39,8 @@ const INIT_FIRST: Duration = Duration::from_millis(100);
 const INIT_LONGEST: Duration = Duration::from_millis(350);
 /// An init is made anew when it was not answered for this long: long enough for any round trip.
 const INIT_LIFETIME: Duration = Duration::from_secs(10);
-/// How long a new session may take to prove itself.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(3);
+/// How long a new session may take to prove itself: long enough for any round trip.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 /// No answer at all for this long is said in the log.
 const COMPLAIN_AFTER: Duration = Duration::from_secs(3);
 
@@ -54,7 +54,8 @@ pub struct Client {
     named: u32,
     probing: Probing,
     handshake: Option<Handshake>,
-    confirm_by: Option<Instant>,
+    /// The proof that a new session waits for.
+    proof: Option<Proof>,
     /// Since when, and why, a new session is wanted, over all inits that this takes.
     trying: Option<(Instant, Why)>,
     complained: bool,
@@ -65,8 +66,18 @@ struct Handshake {
     initiator: Initiator,
     since: Instant,
     attempts: u32,
+    /// When the init last left, and when it is to leave next.
+    sent: Instant,
     next: Instant,
     why: Why,
+}
+
+struct Proof {
+    /// When it is late: the server may have died after its response, and another handshake begins
+    /// beside.
+    late_at: Instant,
+    /// When the session is given up.
+    by: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +102,7 @@ impl Client {
             named: 0,
             probing: Probing::new(now),
             handshake: None,
-            confirm_by: None,
+            proof: None,
             trying: None,
             complained: false,
             housekeeping: now,
@@ -138,11 +149,10 @@ impl Client {
             self.housekeeping = now + HOUSEKEEPING;
             fabric.expire(now);
         }
-        if self.confirm_by.is_some_and(|by| now >= by) {
-            self.confirm_by = None;
-            if let Some(id) = fabric.peers[self.peer.0].abandon_next() {
-                fabric.routes.remove(&id);
-            }
+        if self.proof.take_if(|proof| now >= proof.by).is_some()
+            && let Some(id) = fabric.peers[self.peer.0].abandon_next()
+        {
+            fabric.routes.remove(&id);
         }
         self.shake_hands(now, fabric);
         for path in 0..self.ways.len() {
@@ -163,21 +173,24 @@ impl Client {
             next = next.min(handshake.next);
         }
         next = self.probing.next_change(now).map_or(next, |at| next.min(at));
-        self.confirm_by.map_or(next, |by| next.min(by))
+        let proof =
+            self.proof.as_ref().map(|proof| if now < proof.late_at { proof.late_at } else { proof.by });
+        proof.map_or(next, |at| next.min(at))
     }
 
     // ---- handshakes ----
 
     fn shake_hands(&mut self, now: Instant, fabric: &mut Fabric) {
         let peer = &fabric.peers[self.peer.0];
-        if peer.next().is_some() {
-            return;
-        }
-        let wanted = match peer.current() {
-            None => Some(Why::Start),
-            Some(_) if self.probing.lost(now) => Some(Why::Lost),
-            Some(session) if now.saturating_duration_since(session.since) >= REKEY_AFTER => Some(Why::Rekey),
-            Some(_) => None,
+        let wanted = match (peer.current(), &self.proof) {
+            (_, Some(proof)) if now < proof.late_at => return,
+            (_, Some(_)) => Some(Why::Lost),
+            (None, _) => Some(Why::Start),
+            (Some(_), _) if self.probing.lost(now) => Some(Why::Lost),
+            (Some(session), _) if now.saturating_duration_since(session.since) >= REKEY_AFTER => {
+                Some(Why::Rekey)
+            }
+            (Some(_), _) => None,
         };
         let stale = self
             .handshake
@@ -188,7 +201,9 @@ impl Client {
         {
             let id = fabric.new_session_id(|_| false);
             let initiator = Initiator::new(&fabric.security, id, &mut fabric.rng);
-            self.handshake = Some(Handshake { initiator, since: now, attempts: 0, next: now, why });
+            fabric.forget_randomness();
+            self.handshake =
+                Some(Handshake { initiator, since: now, attempts: 0, sent: now, next: now, why });
             self.trying.get_or_insert((now, why));
         }
         self.send_init(now, fabric);
@@ -201,6 +216,7 @@ impl Client {
         };
         let wait = INIT_FIRST.saturating_mul(1 << handshake.attempts.min(8)).min(INIT_LONGEST);
         handshake.attempts = handshake.attempts.saturating_add(1);
+        handshake.sent = now;
         // Some spread, so that a server's clients do not all come at once after it was restarted.
         handshake.next = now + wait.mul_f64(fabric.rng.random_range(0.8..1.0));
         for link in fabric.peers[self.peer.0].paths.iter().filter_map(|path| path.link) {
@@ -234,9 +250,13 @@ impl Client {
         fabric: &mut Fabric,
     ) -> Result<(), Reject> {
         let handshake = self.handshake.as_mut().filter(|handshake| handshake.initiator.local_id() == id);
-        let keys = handshake.ok_or(Reject::UnknownSession)?.initiator.finish(noise)?;
+        let handshake = handshake.ok_or(Reject::UnknownSession)?;
+        let keys = handshake.initiator.finish(noise)?;
+        // Longer than any round trip that a probe has measured, perhaps.
+        let took = now.saturating_duration_since(handshake.sent);
+        self.proof =
+            Some(Proof { late_at: now + self.probing.patience().max(2 * took), by: now + CONFIRM_WITHIN });
         self.handshake = None;
-        self.confirm_by = Some(now + CONFIRM_WITHIN);
         let session = Session::new(now, &keys, fabric.security.encrypt);
         fabric.routes.insert(keys.local_id, self.peer);
         let peer = &mut fabric.peers[self.peer.0];
@@ -248,7 +268,7 @@ impl Client {
         {
             path.heard = Some(now);
         }
-        self.probing.hurry();
+        self.probing.begin();
         fabric.wake_at(now);
         Ok(())
     }
@@ -261,7 +281,7 @@ impl Client {
         peer.paths[path].link?;
         peer.next().or(peer.current())?;
         let seeking = self.handshake.as_ref().is_some_and(|handshake| handshake.why != Why::Rekey);
-        let phase = match (self.confirm_by, seeking) {
+        let phase = match (&self.proof, seeking) {
             (Some(_), _) => Phase::Proving,
             (None, true) => Phase::Seeking,
             (None, false) => Phase::Steady,
@@ -343,7 +363,8 @@ impl Client {
         if let Some(forgotten) = peer.confirm_next(now) {
             fabric.routes.remove(&forgotten);
         }
-        self.confirm_by = None;
+        self.proof = None;
+        self.handshake = None;
         fabric.counters.handshakes += 1;
         match self.trying {
             Some((_, Why::Lost)) => info!("no path was answered; connected to mpserver anew"),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rand::{RngExt, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::link::{Bind, Event, Link, PeerId, SocketId};
@@ -76,6 +76,12 @@ impl Fabric {
     /// Has `handle_timeout` called at `when`, if not before.
     pub fn wake_at(&mut self, when: Instant) {
         self.timer = self.timer.min(when);
+    }
+
+    /// Has what was drawn so far never be drawn again, not even by who sees the generator's state
+    /// later: keys of a handshake came from it.
+    pub fn forget_randomness(&mut self) {
+        self.rng = StdRng::from_rng(&mut self.rng);
     }
 
     /// An id for a new session here, hard to guess and not in use.

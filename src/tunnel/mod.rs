@@ -44,7 +44,7 @@ use link::{Bind, Event, Link, NameId, PeerId, SocketId, Transmit};
 use outbox::To;
 use role::{Config, Role};
 use server::Server;
-use stats::Counters;
+use stats::{Counters, Holdings};
 use wire::{FlowId, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 
 /// One end of the tunnel.
@@ -245,6 +245,31 @@ impl Tunnel {
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.fabric.counters
+    }
+
+    /// What is held at the moment.
+    pub fn holdings(&self) -> Holdings {
+        let half_open = match &self.side {
+            Side::Client(_) => 0,
+            Side::Server(server) => server.half_open(),
+        };
+        let fabric = &self.fabric;
+        let sums = Holdings {
+            peers: fabric.peers.len(),
+            sessions: fabric.routes.len(),
+            half_open,
+            flows: fabric.locals.len(),
+            ..Holdings::default()
+        };
+        fabric.peers.iter().fold(sums, |sums, (_, peer)| {
+            let (waiting, waiting_len) = peer.waiting();
+            Holdings {
+                paths: sums.paths + peer.paths.len(),
+                waiting: sums.waiting + waiting,
+                waiting_len: sums.waiting_len + waiting_len,
+                ..sums
+            }
+        })
     }
 
     /// What a user calls the other side of a socket, for the log.

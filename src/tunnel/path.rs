@@ -22,6 +22,11 @@ pub const USABLE_FOR: Duration = Duration::from_secs(10);
 
 /// A path that was not heard for this long is in doubt: long enough for any round trip.
 pub const DOUBT_AFTER: Duration = Duration::from_secs(2);
+/// An address that has returned its token is not asked again for as long: the client may be
+/// returning one that somebody else was sent.
+const STAYS_PROVEN: Duration = Duration::from_secs(60);
+/// Probes in a row that a path's link may miss before the path moves away: lost, or overtaken.
+const MISSED: u32 = 2;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -35,6 +40,10 @@ pub struct Path {
     next_number: u32,
     /// The last probe that came over `link`.
     heard_number: Option<u32>,
+    /// When `link` last returned its token.
+    proven: Option<Instant>,
+    /// Where the path went before it moved, and when that was last proven.
+    former: Option<(Link, Option<Instant>)>,
     probes_received: u32,
 }
 
@@ -86,8 +95,15 @@ impl Path {
     /// Takes an authentic probe.
     ///
     /// Only the newest probe says where the path is: an overtaken one is the past. But somebody who
-    /// sees a probe can send it on from elsewhere, faster than the bridge. So the newest probe
-    /// counts once for each link that it comes over, whichever is first.
+    /// sees probes can send them on from elsewhere, before the bridge does or after it, and carry
+    /// the replies back, which proves his address. So a path stays where it is while probes come
+    /// from there, and goes back when they do again (RFC 9000 section 9.3.3):
+    ///
+    /// | the newest probe comes | and returns its token | and not |
+    /// |---|---|---|
+    /// | over the path's link | it stays | it stays, for [`STAYS_PROVEN`] |
+    /// | over the link before | it goes back | it goes back, for [`STAYS_PROVEN`], if the probe is no copy |
+    /// | from elsewhere, and the link missed more than [`MISSED`] | it moves | |
     ///
     /// # Errors
     /// [`Reject::Copy`]: it says nothing new.
@@ -97,17 +113,33 @@ impl Path {
         }
         let newest = probe.number.saturating_add(1) == self.next_number;
         let here = self.link == Some(probe.link);
-        if probe.copy && (!newest || here && self.heard_number == Some(probe.number)) {
+        let former = self.former.filter(|(link, _)| *link == probe.link);
+        let delivered = self.heard_number == Some(probe.number);
+        if probe.copy && (!newest || delivered && former.is_none()) {
             return Err(Reject::Copy);
         }
         if !probe.copy {
             self.probes_received = self.probes_received.wrapping_add(1);
         }
-        let validated = probe.proven && (here || newest);
+        let stays_proven =
+            |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < STAYS_PROVEN);
+        let missed = self.heard_number.is_none_or(|heard| probe.number.saturating_sub(heard) > MISSED);
+        let validated = match former {
+            _ if here => probe.proven || stays_proven(self.proven),
+            Some((_, proven)) => newest && (probe.proven || !probe.copy && stays_proven(proven)),
+            None => newest && probe.proven && missed,
+        };
         if validated {
-            self.link = Some(probe.link);
+            if !here {
+                let left = self.link.map(|link| (link, self.proven));
+                self.former = if former.is_some() { None } else { left };
+                self.link = Some(probe.link);
+            }
+            if probe.proven {
+                self.proven = Some(now);
+            }
             self.heard = Some(now);
-            self.heard_number = Some(probe.number);
+            self.heard_number = self.heard_number.max(Some(probe.number));
         }
         Ok(Probed { validated, moved: validated && !here, count: self.probes_received })
     }
@@ -146,11 +178,38 @@ mod tests {
     }
 
     #[test]
-    fn a_path_moves_only_when_the_new_address_is_proven() {
+    fn a_path_moves_to_a_proven_address_once_its_own_has_missed_three_probes() {
         let mut path = Path::default();
         probe(&mut path, 1, 0, false, true);
-        assert_eq!(probe(&mut path, 2, 1, false, false), (Some(false), Some(link(1))));
-        assert_eq!(probe(&mut path, 2, 2, false, true), (Some(true), Some(link(2))));
+        for number in 1..=2 {
+            assert_eq!(probe(&mut path, 2, number, false, true), (Some(false), Some(link(1))));
+        }
+        assert_eq!(probe(&mut path, 2, 3, false, false), (Some(false), Some(link(1))));
+        assert_eq!(probe(&mut path, 2, 4, false, true), (Some(true), Some(link(2))));
+    }
+
+    #[test]
+    fn a_path_stays_where_its_probes_come_though_somebody_else_sends_them_on() {
+        let mut path = Path::default();
+        probe(&mut path, 1, 0, false, true);
+        for number in 1..10 {
+            // Somebody is faster, and his token is the one that the client returns.
+            assert_eq!(probe(&mut path, 6, number, false, true), (Some(false), Some(link(1))));
+            assert_eq!(probe(&mut path, 1, number, true, false), (Some(true), Some(link(1))));
+            // Or slower.
+            assert_eq!(probe(&mut path, 7, number, true, true), (None, Some(link(1))));
+        }
+    }
+
+    #[test]
+    fn a_path_goes_back_as_soon_as_the_link_before_brings_a_probe_again() {
+        let mut path = Path::default();
+        probe(&mut path, 1, 0, false, true);
+        assert_eq!(probe(&mut path, 6, 5, false, true), (Some(true), Some(link(6))));
+        assert_eq!(probe(&mut path, 6, 6, false, true), (Some(true), Some(link(6))));
+        assert_eq!(probe(&mut path, 1, 6, true, false), (Some(false), Some(link(6))), "perhaps a replay");
+        assert_eq!(probe(&mut path, 1, 7, false, false), (Some(true), Some(link(1))));
+        assert_eq!(probe(&mut path, 6, 8, false, true), (Some(false), Some(link(1))));
     }
 
     #[test]

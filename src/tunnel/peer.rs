@@ -150,7 +150,17 @@ impl Peer {
         }
     }
 
+    /// How many datagrams wait, and their octets.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.waiting.len(), self.waiting_len)
+    }
+
     fn wait(&mut self, now: Instant, flow: FlowId, datagram: &[u8]) -> usize {
+        let too_late = |since: Instant| now.saturating_duration_since(since) >= WAITING_FOR;
+        while self.waiting.front().is_some_and(|(since, ..)| too_late(*since)) {
+            let (.., datagram) = self.waiting.pop_front().expect("there is one in front");
+            self.waiting_len -= datagram.len();
+        }
         self.waiting.push_back((now, flow, datagram.into()));
         self.waiting_len += datagram.len();
         let mut pushed_out = 0;

@@ -22,8 +22,10 @@ const PROBE_IDLE: Duration = Duration::from_secs(1);
 const PROBE_GAP: Duration = Duration::from_millis(10);
 /// Such probes in a row.
 const URGENT_PROBES: u32 = 10;
+/// A path that was proven is in doubt after more replies in a row that say it is not.
+const UNPROVEN_REPLIES: u32 = 2;
 /// A probe unanswered for this long counts as lost.
-const PROBE_LIFETIME: Duration = Duration::from_secs(3);
+const PROBE_LIFETIME: Duration = Duration::from_secs(10);
 /// Nothing flows when nothing has for this long.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// The server seems lost when no path has answered for this long (or twice the best path's round
@@ -67,6 +69,7 @@ impl Probing {
     /// One path more, to be probed at once.
     pub fn add(&mut self) {
         self.paths.push(Prober::default());
+        self.begin_path(self.paths.len() - 1);
     }
 
     /// The path's bridge was taken out. Whichever comes in its place, probes and replies are counted on:
@@ -95,13 +98,18 @@ impl Probing {
     }
 
     /// Has all paths probed at once.
-    pub fn hurry(&mut self) {
+    fn hurry(&mut self) {
         self.paths.iter_mut().for_each(|path| path.sent = None);
     }
 
-    /// Has one path probed at once: it has another link.
-    pub fn hurry_path(&mut self, path: usize) {
-        self.paths[path].sent = None;
+    /// Begins anew with all paths, and at once: there is a new session.
+    pub fn begin(&mut self) {
+        self.paths.iter_mut().for_each(Prober::begin);
+    }
+
+    /// Begins anew with one path: it has another link.
+    pub fn begin_path(&mut self, path: usize) {
+        self.paths[path].begin();
     }
 
     /// When a path's next probe is due.
@@ -176,7 +184,8 @@ impl Probing {
         now.saturating_duration_since(self.last_data) >= IDLE_AFTER
     }
 
-    fn patience(&self) -> Duration {
+    /// How long the server may take to answer before it seems lost.
+    pub fn patience(&self) -> Duration {
         let best = self.answering().filter_map(|path| path.rtt.smoothed()).min();
         LOST_AFTER.max(2 * best.unwrap_or_default())
     }
@@ -210,9 +219,9 @@ struct Prober {
     next_number: u32,
     unanswered: VecDeque<(u32, Instant)>,
     replies_received: u32,
-    /// Whether the server waits for its token, and how many probes in a row were in a hurry to bring
-    /// it.
-    unproven: bool,
+    /// Replies in a row that said that the path is not proven, and probes in a row that were in a
+    /// hurry to bring the token.
+    unproven: u32,
     hurried: u32,
     /// When the last probe left.
     sent: Option<Instant>,
@@ -241,10 +250,14 @@ impl Prober {
     fn replied(&mut self, now: Instant, reply: &Control) -> Option<Instant> {
         self.replies_received = self.replies_received.wrapping_add(1);
         self.lost = 0;
-        self.token = reply.token;
-        self.unproven = !reply.validated;
         if reply.validated {
+            self.unproven = 0;
             self.hurried = 0;
+        } else {
+            self.unproven = self.unproven.saturating_add(1);
+        }
+        if reply.validated || self.unproven() {
+            self.token = reply.token;
         }
         let at = self.unanswered.iter().position(|(number, _)| *number == reply.number)?;
         let (_, sent) = self.unanswered.remove(at)?;
@@ -252,10 +265,23 @@ impl Prober {
         Some(sent)
     }
 
-    /// Whether the next probe is to bring the token that the server waits for. A path that has died,
-    /// or whose address changes with every packet, is never proven; it is not hurried for ever.
+    /// Whether the server waits for the path's token. A reply that says so among others that do not
+    /// was sent on by somebody else, and its token is for him.
+    fn unproven(&self) -> bool {
+        self.unproven > UNPROVEN_REPLIES
+    }
+
+    /// Whether the next probe is to bring the token at once. A path that has died, or whose address
+    /// changes with every packet, is never proven; it is not hurried for ever.
     fn urgent(&self) -> bool {
-        self.unproven && self.hurried < URGENT_PROBES
+        self.unproven() && self.hurried < URGENT_PROBES
+    }
+
+    /// What was proven before no longer counts: the first token is taken.
+    fn begin(&mut self) {
+        self.sent = None;
+        self.unproven = UNPROVEN_REPLIES;
+        self.hurried = 0;
     }
 }
 

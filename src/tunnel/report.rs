@@ -8,7 +8,7 @@ use log::warn;
 
 use super::link::Link;
 use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Reject};
-use super::{Tunnel, flow, path, server};
+use super::{Side, Tunnel, flow, path, server};
 
 impl Tunnel {
     /// Says in the log why something was not taken, if an operator can do something about it.
@@ -41,6 +41,8 @@ impl Tunnel {
             Reject::PathLimit => refused(from, "paths of a client", path::MAX_PATHS),
             Reject::FlowLimit => refused(from, "applications of a client", flow::MAX_FLOWS),
             Reject::NoTarget => "datagrams are dropped: the target's name has no address yet".to_owned(),
+            // A client's lines tell of the rest; a server's client may just have gone.
+            Reject::QueueFull if matches!(self.side, Side::Server(_)) => return None,
             Reject::QueueFull => {
                 "datagrams are dropped: no path is usable, and enough are waiting".to_owned()
             }
@@ -50,6 +52,7 @@ impl Tunnel {
             | Reject::Malformed
             | Reject::UnknownSession
             | Reject::Forged
+            | Reject::HandshakeRate
             | Reject::Unconfirmed
             | Reject::UnknownFlow => return None,
         })

@@ -25,6 +25,14 @@ use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Rej
 pub const MAX_PEERS: usize = 4096;
 /// Handshakes that wait for their client's first probe.
 pub const MAX_PENDING: usize = 1024;
+/// Inits whose copies still find their answer: those of pending handshakes, and of clients that have
+/// come since.
+const MAX_ANSWERED: usize = MAX_PENDING + MAX_PEERS;
+/// A handshake is answered this often, and so many at once. Each takes some 75 µs: a flood of them that
+/// had to be answered as it comes would hold up everybody's datagrams until the limit above is
+/// reached. A thousand clients that all come at once are still connected within two seconds.
+const HANDSHAKE_EVERY: Duration = Duration::from_micros(250);
+const HANDSHAKES_AT_ONCE: u32 = 20;
 /// How long they wait. Also how long a late copy of an init finds its answer.
 const PENDING_FOR: Duration = Duration::from_secs(5);
 /// A client that nothing authentic came from for this long is forgotten: as long as its flows would
@@ -42,6 +50,8 @@ pub struct Server {
     answered: HashMap<Box<[u8; INIT_LEN]>, ([u8; RESPONSE_LEN], Instant)>,
     clients: HashMap<ClientId, PeerId>,
     tokens: Tokens,
+    /// Up to when handshakes have been answered in advance.
+    answered_until: Instant,
     housekeeping: Instant,
 }
 
@@ -57,7 +67,7 @@ impl Server {
     /// A server without clients.
     pub fn new(now: Instant, target: Endpoint, fabric: &mut Fabric) -> Self {
         let address = match target.host {
-            Host::Ip(ip) => Some(SocketAddr::new(ip, target.port)),
+            Host::Ip(ip) => Some(SocketAddr::new(ip.to_canonical(), target.port)),
             Host::Name(_) => None,
         };
         let target = Target {
@@ -68,7 +78,7 @@ impl Server {
         };
         let (pending, answered, clients) = Default::default();
         let tokens = Tokens::new(now, &mut fabric.rng);
-        Self { target, pending, answered, clients, tokens, housekeeping: now }
+        Self { target, pending, answered, clients, tokens, answered_until: now, housekeeping: now }
     }
 
     /// Does what is due.
@@ -127,11 +137,17 @@ impl Server {
         init: &[u8; INIT_LEN],
         fabric: &mut Fabric,
     ) -> Result<[u8; RESPONSE_LEN], Reject> {
-        if self.answered.len() >= MAX_PENDING {
+        if self.pending.len() >= MAX_PENDING || self.answered.len() >= MAX_ANSWERED {
             return Err(Reject::HandshakeLimit);
+        }
+        if self.answered_until >= now + HANDSHAKE_EVERY * HANDSHAKES_AT_ONCE {
+            return Err(Reject::HandshakeRate);
         }
         let id = fabric.new_session_id(|id| self.pending.contains_key(&id));
         let (keys, response) = handshake::respond(&fabric.security, init, id, &mut fabric.rng)?;
+        fabric.forget_randomness();
+        // One that was made with another key has cost little, and takes nobody's place.
+        self.answered_until = self.answered_until.max(now) + HANDSHAKE_EVERY;
         let until = now + PENDING_FOR;
         self.pending.insert(id, (Session::new(now, &keys, fabric.security.encrypt), until));
         self.answered.insert(Box::new(*init), (response, until));
@@ -163,13 +179,15 @@ impl Server {
             return Err(Reject::PathLimit);
         }
         let peer = &mut fabric.peers[id.0];
-        peer.heard = now;
         if number >= peer.paths.len() {
             peer.paths.resize_with(number + 1, Path::default);
         }
         let proven = self.tokens.prove(now, control.client, control.path, link.remote, control.token);
         let arrival = Arrival { link, number: control.number, copy, proven };
         let probed = peer.paths[number].probed(now, arrival)?;
+        if !copy {
+            peer.heard = now;
+        }
         if probed.moved {
             debug!("client {}: path {number} comes from {}", id.0, link.remote);
         }
@@ -203,8 +221,13 @@ impl Server {
             }
         };
         let (pending, _) = self.pending.remove(&session).ok_or(Reject::UnknownSession)?;
-        fabric.routes.insert(session, id);
         let peer = &mut fabric.peers[id.0];
+        if peer.current().is_some_and(|current| current.since > pending.since) {
+            // The client has given this one up, or it would not have begun a newer one: the probe was
+            // overtaken.
+            return Err(Reject::UnknownSession);
+        }
+        fabric.routes.insert(session, id);
         let displaced = peer.try_session(pending);
         let forgotten = peer.confirm_next(now);
         for id in displaced.into_iter().chain(forgotten) {
@@ -212,6 +235,11 @@ impl Server {
         }
         fabric.counters.handshakes += 1;
         Ok(id)
+    }
+
+    /// How many handshakes wait for their client's first probe.
+    pub fn half_open(&self) -> usize {
+        self.pending.len()
     }
 
     /// Why a packet for a session that nobody has is refused.
@@ -245,8 +273,11 @@ impl Server {
         fabric: &mut Fabric,
     ) {
         let target = &mut self.target;
-        let found =
-            answer.and_then(|addresses| best(&addresses).ok_or_else(|| "it has no address".to_owned()));
+        // An address that is still the name's is kept, whatever order they come in.
+        let kept = |addresses: &[SocketAddr]| target.address.filter(|address| addresses.contains(address));
+        let found = answer.and_then(|addresses| {
+            kept(&addresses).or_else(|| best(&addresses)).ok_or_else(|| "it has no address".to_owned())
+        });
         target.look_up_at = Some(now + if found.is_ok() { TARGET_REFRESH } else { TARGET_RETRY });
         match found {
             Ok(address) if target.address == Some(address) => {}

@@ -5,6 +5,25 @@ use std::time::{Duration, Instant};
 
 use super::wire::Reject;
 
+/// What a tunnel holds at the moment. Each figure has a limit, whatever arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Other ends: one at a client.
+    pub peers: usize,
+    /// Sessions of all peers.
+    pub sessions: usize,
+    /// Handshakes that wait for their client's first probe.
+    pub half_open: usize,
+    /// Paths of all peers.
+    pub paths: usize,
+    /// Flows of all peers.
+    pub flows: usize,
+    /// Datagrams that wait for a session or a usable path ...
+    pub waiting: usize,
+    /// ... and their octets.
+    pub waiting_len: usize,
+}
+
 /// A reason is logged at most this often, however many packets meet it.
 pub const LOG_INTERVAL: Duration = Duration::from_secs(60);
 

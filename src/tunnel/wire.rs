@@ -115,6 +115,8 @@ pub enum Reject {
     OtherKey,
     /// More half-open handshakes than the limit.
     HandshakeLimit,
+    /// Handshakes come faster than they are answered.
+    HandshakeRate,
     /// More clients than the limit.
     PeerLimit,
     /// A path number beyond the limit.

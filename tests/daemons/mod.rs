@@ -15,9 +15,18 @@
 mod apart;
 mod bridges;
 mod crash;
+#[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
+mod flood;
+#[cfg(target_os = "linux")]
+#[path = "../support/flooder.rs"]
+mod flooder;
 mod forged;
 mod load;
 mod loss;
 mod mismatch;
 mod returning;
+#[cfg(target_os = "linux")]
+mod secrets;
 mod setup;

@@ -7,6 +7,8 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::process::Pid;
 use socket2::SockRef;
 
 use crate::lossy_bridge::{Faults, LossyBridge};
@@ -101,6 +103,26 @@ impl Setup {
         self.mpserver_with(&["--bind", &bind], &target.ip().to_string(), variables)
     }
 
+    /// Starts mpserver with its target at another address than [`Self::target_address`].
+    pub(super) fn mpserver_towards(&self, target: SocketAddr, variables: &[(&str, &str)]) -> Running {
+        let (bind, port) = (self.host.to_string(), self.server.port().to_string());
+        let (target, target_port) = (target.ip().to_string(), target.port().to_string());
+        Running::start(MPSERVER, &["--bind", &bind, &port, &target, &target_port], variables)
+    }
+
+    /// The process of the mpserver that was started.
+    #[cfg(target_os = "linux")]
+    pub(super) fn mpserver_process(&self) -> Pid {
+        process_with(&self.server.port().to_string())
+    }
+
+    /// The process of the mpclient that was started.
+    #[cfg(target_os = "linux")]
+    pub(super) fn mpclient_process(&self) -> Pid {
+        let configuration = self.folder.join("mpclient.conf");
+        process_with(configuration.to_str().expect("test files have plain names"))
+    }
+
     /// Starts mpserver with these options, its target at this host.
     pub(super) fn mpserver_with(
         &self,
@@ -115,10 +137,20 @@ impl Setup {
 
     /// Starts mpclient with these lines in its configuration.
     pub(super) fn mpclient(&self, bridges: &[String], variables: &[(&str, &str)]) -> Running {
-        let path = self.folder.join("mpclient.conf");
+        Running::start(MPCLIENT, &[&self.configure(bridges)], variables)
+    }
+
+    /// Writes mpclient's configuration with these lines. Returns where.
+    pub(super) fn configure(&self, bridges: &[String]) -> String {
         let text = format!("{}\nlisten = {}\n", bridges.join("\n"), self.applications);
-        fs::write(&path, text).expect("a test's file is written");
-        Running::start(MPCLIENT, &[path.to_str().expect("test files have plain names")], variables)
+        self.write("mpclient.conf", &text)
+    }
+
+    /// Writes a file. Returns where.
+    pub(super) fn write(&self, name: &str, contents: &str) -> String {
+        let path = self.folder.join(name);
+        fs::write(&path, contents).expect("a test's file is written");
+        path.to_str().expect("test files have plain names").to_owned()
     }
 
     /// Starts a bridge to mpserver.
@@ -165,6 +197,20 @@ pub(super) fn wait_until_all_carry(stream: &Stream, bridges: &[LossyBridge]) -> 
     };
     assert!(poll_until(PATIENCE, all_carry), "not every bridge carries datagrams within {PATIENCE:?}");
     stream.sent()
+}
+
+/// The one process that has this among its arguments.
+#[cfg(target_os = "linux")]
+fn process_with(argument: &str) -> Pid {
+    let has_it = |process: &Pid| {
+        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        line.split(|octet| *octet == 0).any(|word| word == argument.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").expect("Linux has /proc");
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let found: Vec<_> = ids.filter_map(Pid::from_raw).filter(has_it).collect();
+    let [process] = found[..] else { panic!("{} processes have the argument {argument}", found.len()) };
+    process
 }
 
 /// Skips a test, aloud, where this machine has no IPv6.

@@ -70,6 +70,8 @@ struct Balance {
 #[derive(Debug, Default)]
 pub struct Account {
     balances: HashMap<SocketAddr, Balance>,
+    /// Where each reply went.
+    replies: HashMap<Vec<u8>, SocketAddr>,
     /// Packets that the server has sent to bridges or strangers.
     pub packets_sent: usize,
 }
@@ -82,6 +84,7 @@ impl Account {
     /// A server was started, which knows nobody: all addresses are to be proven again.
     pub fn forget(&mut self) {
         self.balances.clear();
+        self.replies.clear();
     }
 
     /// The server receives a packet that was sent at `sent`.
@@ -95,6 +98,9 @@ impl Account {
     /// The server sends a packet.
     pub fn sent(&mut self, to: SocketAddr, octets: &[u8]) {
         self.packets_sent += 1;
+        if octets.first() == Some(&REPLY) {
+            self.replies.insert(octets.to_vec(), to);
+        }
         let balance = self.balances.entry(to).or_default();
         balance.sent += octets.len();
         let Balance { received, sent, proven, .. } = *balance;
@@ -105,10 +111,10 @@ impl Account {
         );
     }
 
-    /// A packet that the server sent to this address has reached the client.
-    pub fn arrived(&mut self, now: Duration, outer: SocketAddr, octets: &[u8]) {
-        if octets.first() == Some(&REPLY) {
-            self.balances.entry(outer).or_default().reply_arrived.get_or_insert(now);
+    /// A client receives a packet. Whoever brought it, a reply has reached those who can return its token.
+    pub fn arrived(&mut self, now: Duration, octets: &[u8]) {
+        if let Some(to) = self.replies.get(octets) {
+            self.balances.entry(*to).or_default().reply_arrived.get_or_insert(now);
         }
     }
 }

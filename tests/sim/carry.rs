@@ -1,12 +1,13 @@
 //! What tunnels ask for, done: sockets, names, and packets taken through the bridges, past attackers, to the other end.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mptunnel::tunnel::LISTENER;
 use mptunnel::tunnel::link::{Host as Name, Link};
 
 use super::attacker::{Attack, Seen};
-use super::host::{HostId, SERVER};
+use super::host::{HostId, SERVER, is_local};
 use super::traffic::{App, Way};
 use super::{FIRST_APPLICATION_PORT, Happening, Sim, setup};
 
@@ -40,7 +41,11 @@ impl Sim {
 
     fn leave(&mut self, host: HostId, link: Link, octets: Vec<u8>) {
         // A socket may have been closed while a packet for it waited.
-        let Some(&from) = self.hosts[host].sockets.get(&link.socket) else { return };
+        let Some(&from) = self.hosts[host].sockets.get(&link.socket) else {
+            self.promise.closed(is_local(host, link.socket));
+            return;
+        };
+        self.promise.leaves(is_local(host, link.socket), &octets);
         match (host, link.socket) {
             (SERVER, LISTENER) => self.leave_down(link.remote, octets),
             (SERVER, _) => self.at_target(from, &octets),
@@ -55,7 +60,7 @@ impl Sim {
     fn leave_up(&mut self, client: SocketAddr, remote: SocketAddr, octets: Vec<u8>) {
         let Some(number) = self.bridges.iter().position(|bridge| bridge.address == remote) else { return };
         let outer = self.bridges[number].outer(client);
-        self.travel(number, Way::Up, outer, self.server, None, octets);
+        self.travel(number, Way::Up, outer, self.server, octets);
     }
 
     fn leave_down(&mut self, outer: SocketAddr, octets: Vec<u8>) {
@@ -64,7 +69,7 @@ impl Sim {
             Some(number) => {
                 let Some(client) = self.bridges[number].inner(outer) else { return };
                 let from = self.bridges[number].address;
-                self.travel(number, Way::Down, from, client, Some(outer), octets);
+                self.travel(number, Way::Down, from, client, octets);
             }
             None => {
                 if let Some(attacker) = &mut self.attacker {
@@ -74,15 +79,7 @@ impl Sim {
         }
     }
 
-    fn travel(
-        &mut self,
-        number: usize,
-        way: Way,
-        from: SocketAddr,
-        to: SocketAddr,
-        outer: Option<SocketAddr>,
-        octets: Vec<u8>,
-    ) {
+    fn travel(&mut self, number: usize, way: Way, from: SocketAddr, to: SocketAddr, octets: Vec<u8>) {
         let mut swallowed = false;
         if let Some(mut attacker) = self.attacker.take() {
             let delay = self.bridges[number].line(way).faults.delay;
@@ -95,7 +92,7 @@ impl Sim {
                     Attack::Swallow => swallowed = true,
                     Attack::Forward { after, octets } => {
                         let sent = self.now;
-                        self.at(self.now + after, Happening::Arrival { from, to, sent, outer, octets });
+                        self.at(self.now + after, Happening::Arrival { from, to, sent, octets });
                     }
                 }
             }
@@ -105,25 +102,41 @@ impl Sim {
             return;
         }
         let line = self.bridges[number].line(way);
-        let arrivals = line.pass(self.now);
+        let arrivals = line.pass(self.now, octets.len());
         line.carried += u64::from(octets.first() == Some(&1) && !arrivals.is_empty());
         for at in arrivals {
             let octets = octets.clone();
-            self.at(at, Happening::Arrival { from, to, sent: self.now, outer, octets });
+            self.at(at, Happening::Arrival { from, to, sent: self.now, octets });
         }
     }
 
     fn at_target(&mut self, from: SocketAddr, datagram: &[u8]) {
-        let app = self.ledger.receive(self.now, None, datagram);
+        let (app, sent) = self.ledger.receive(self.now, None, datagram);
         let owner = *self.owners.entry(from).or_insert(app);
         assert_eq!(owner, app, "two applications have the address {from} at the target");
-        let flows = self.flows.entry(app).or_default();
-        if flows.last() != Some(&from) {
-            assert!(!flows.contains(&from), "{app:?} went back to the address {from}");
-            flows.push(from);
-        }
+        self.seen_at_target(app, from, sent);
         if self.echo {
             self.send(app, Way::Down, datagram.len());
         }
+    }
+
+    /// An application keeps its address at the target until a process in between is started again or the flow ends. What
+    /// an earlier client sent may come late, but never from the address of a later one.
+    fn seen_at_target(&mut self, app: App, from: SocketAddr, sent: Duration) {
+        let span = self.spans.entry(from).or_insert((sent, sent));
+        *span = (span.0.min(sent), span.1.max(sent));
+        let (first, last) = *span;
+        let flows = self.flows.entry(app).or_default();
+        if !flows.contains(&from) {
+            let at = flows.partition_point(|flow| self.spans[flow].0 < first);
+            flows.insert(at, from);
+        }
+        let at = flows.iter().position(|flow| *flow == from).expect("it was just put in");
+        let earlier = at.checked_sub(1).map(|at| self.spans[&flows[at]].1);
+        let later = flows.get(at + 1).map(|flow| self.spans[flow].0);
+        assert!(
+            earlier.is_none_or(|earlier| earlier < first) && later.is_none_or(|later| last < later),
+            "{app:?} has two addresses at the target at a time"
+        );
     }
 }

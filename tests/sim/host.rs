@@ -15,6 +15,11 @@ pub type HostId = usize;
 /// The server.
 pub const SERVER: HostId = 0;
 
+/// Whether a socket is a process's towards its applications or the target.
+pub fn is_local(host: HostId, socket: SocketId) -> bool {
+    (host == SERVER) == (socket != LISTENER)
+}
+
 /// See the module.
 pub struct Host {
     config: Config,

@@ -8,20 +8,24 @@
 //! ```
 //! A run is a seed and the calls of its test: the same again give the same packets at the same times. What must hold in every
 //! run is checked at every step: each datagram is delivered at most once, unchanged, to whom it was sent
-//! ([`traffic`]), and nobody who has not returned a token is sent more than was received from there ([`attacker`]).
+//! ([`traffic`]), at the instant at which its first copy arrives ([`promise`]), and nobody who has not returned a token is
+//! sent more than was received from there ([`attacker`]).
 //! A test is one function on a [`Sim`], usually for several [`seeds`].
 
 pub mod attacker;
 mod carry;
 pub mod host;
 pub mod network;
+mod promise;
 pub mod reload;
 pub mod rogue;
+pub mod scenario;
 pub mod seeds;
 pub mod setup;
 pub mod traffic;
+pub mod villain;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -32,9 +36,15 @@ use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{RngExt, rngs::StdRng};
 
 use attacker::{Account, Attacker};
-use host::{Host, HostId, SERVER};
+use host::{Host, HostId, SERVER, is_local};
 use network::Bridge;
+use promise::{Arrival, Promise};
 use traffic::{App, Ledger, Record, Way};
+
+/// The limits that README.md states: half-open handshakes, and what waits, in datagrams and octets.
+const MAX_PENDING: usize = 1024;
+const MAX_WAITING: usize = 256;
+const MAX_WAITING_LEN: usize = 262_144;
 
 /// More turns than this at one instant: a tunnel's timer stands still.
 const MOST_TURNS: u32 = 1000;
@@ -62,9 +72,14 @@ pub struct Sim {
     /// The addresses that the target has seen each application at, in order.
     flows: HashMap<App, Vec<SocketAddr>>,
     owners: HashMap<SocketAddr, App>,
+    /// The applications that have spoken to each process of their clients.
+    lives: HashSet<(App, u64)>,
+    /// When the first and the last of those datagrams were sent that have come to the target from an address.
+    spans: HashMap<SocketAddr, (Duration, Duration)>,
     /// Sockets towards the target that the server has closed, and when.
     pub closed: Vec<(Duration, SocketAddr)>,
     ledger: Ledger,
+    promise: Promise,
     streams: Vec<Stream>,
     /// Somebody on the way.
     pub attacker: Option<Box<dyn Attacker>>,
@@ -97,12 +112,11 @@ impl Stream {
 }
 
 enum Happening {
-    /// A packet comes to whoever has this socket. `outer` is what the server called it.
+    /// A packet comes to whoever has this socket.
     Arrival {
         from: SocketAddr,
         to: SocketAddr,
         sent: Duration,
-        outer: Option<SocketAddr>,
         octets: Vec<u8>,
     },
     Tick(usize),
@@ -145,6 +159,11 @@ impl Sim {
         self.flows.get(&app).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a process runs.
+    pub fn runs(&self, host: HostId) -> bool {
+        self.hosts[host].tunnel.is_some()
+    }
+
     // ---- what a test does ----
 
     /// Starts the server.
@@ -184,7 +203,9 @@ impl Sim {
             Way::Up => {
                 let mut datagram = self.ledger.send(self.now, app, way, len);
                 let link = Link { socket: LISTENER, remote: application(app), local: None };
-                if let Some(tunnel) = &mut self.hosts[app.client + 1].tunnel {
+                let host = &mut self.hosts[app.client + 1];
+                if let Some(tunnel) = &mut host.tunnel {
+                    self.lives.insert((app, host.starts));
                     tunnel.handle_input(self.base + self.now, link, &mut datagram);
                 }
             }
@@ -219,7 +240,7 @@ impl Sim {
 
     /// Has a packet arrive, from whatever address.
     pub fn inject(&mut self, at: Duration, from: SocketAddr, to: SocketAddr, octets: Vec<u8>) {
-        self.at(at, Happening::Arrival { from, to, sent: self.now, outer: None, octets });
+        self.at(at, Happening::Arrival { from, to, sent: self.now, octets });
     }
 
     /// Lets time pass.
@@ -286,14 +307,36 @@ impl Sim {
             self.happen(what);
         }
         self.flush();
+        self.promise.assert_kept();
+        self.assert_bounded();
         true
+    }
+
+    /// A client has a socket for each bridge, the server one for each application of each process of its clients; nobody
+    /// else makes it open one.
+    fn assert_bounded(&self) {
+        for (number, host) in self.hosts.iter().enumerate() {
+            let most = if number == SERVER { self.lives.len() } else { self.bridges.len() };
+            let open = host.sockets.len();
+            assert!(open <= most + 1, "process {number} has {open} sockets, {most} and a listener at most");
+            let Some(tunnel) = &host.tunnel else { continue };
+            let clients = self.hosts[1..].iter().map(|client| client.starts as usize).sum();
+            let peers = if number == SERVER { clients } else { 1 };
+            let held = tunnel.holdings();
+            let within = held.peers <= peers
+                && held.sessions <= 3 * held.peers
+                && held.half_open <= MAX_PENDING
+                && held.paths <= held.peers * self.bridges.len()
+                && held.flows <= self.lives.len()
+                && held.waiting <= MAX_WAITING * held.peers
+                && held.waiting_len <= MAX_WAITING_LEN * held.peers;
+            assert!(within, "process {number}: {held:?}, with at most {peers} peers");
+        }
     }
 
     fn happen(&mut self, what: Happening) {
         match what {
-            Happening::Arrival { from, to, sent, outer, octets } => {
-                self.arrive(from, to, sent, outer, octets)
-            }
+            Happening::Arrival { from, to, sent, octets } => self.arrive(from, to, sent, octets),
             Happening::Tick(number) => {
                 let Stream { app, way, every, burst, len } = self.streams[number].clone();
                 for _ in 0..burst {
@@ -313,27 +356,27 @@ impl Sim {
         }
     }
 
-    fn arrive(
-        &mut self,
-        from: SocketAddr,
-        to: SocketAddr,
-        sent: Duration,
-        outer: Option<SocketAddr>,
-        mut octets: Vec<u8>,
-    ) {
+    fn arrive(&mut self, from: SocketAddr, to: SocketAddr, sent: Duration, mut octets: Vec<u8>) {
         let Some(&(host, socket)) = self.sockets.get(&to) else { return };
         let sum = octets
             .iter()
             .fold(self.now.as_nanos() as u64, |sum, octet| sum.rotate_left(5) ^ u64::from(*octet));
         self.trace = self.trace.rotate_left(7) ^ sum;
-        match outer {
-            _ if host == SERVER && socket == LISTENER => self.account.received(from, sent, &octets),
-            Some(outer) => self.account.arrived(self.now, outer, &octets),
-            None => {}
+        match (host, socket) {
+            (SERVER, LISTENER) => self.account.received(from, sent, &octets),
+            (SERVER, _) => {}
+            _ => self.account.arrived(self.now, &octets),
         }
         let link = Link { socket, remote: from, local: Some(to.ip()) };
         let tunnel = self.hosts[host].tunnel.as_mut().expect("who has a socket runs");
-        tunnel.handle_input(self.base + self.now, link, &mut octets);
+        let now = self.base + self.now;
+        if is_local(host, socket) {
+            tunnel.handle_input(now, link, &mut octets);
+        } else {
+            let arrival = Arrival::new(&octets, tunnel.counters());
+            tunnel.handle_input(now, link, &mut octets);
+            self.promise.arrived(&arrival, tunnel.counters());
+        }
     }
 }
 

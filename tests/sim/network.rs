@@ -1,6 +1,6 @@
 //! The network between the tunnels: bridges, and in each direction a line that does to packets what the Internet does.
 //!
-//! A line decides about a packet when it enters. What a limited rate or a path MTU would add belongs into [`Line::pass`].
+//! A line decides about a packet when it enters.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -26,12 +26,40 @@ pub struct Faults {
     pub mean_burst: f64,
     /// The part that arrives twice.
     pub duplicate: f64,
+    /// What the line can carry. `None`: everything at once.
+    pub rate: Option<Rate>,
+    /// The longest packet that passes, in octets of UDP payload. Longer ones vanish, as where fragments are dropped.
+    pub mtu: usize,
+}
+
+/// A limited rate, with a queue in front of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Octets of UDP payload a second.
+    pub per_second: u32,
+    /// Octets that can wait. A packet that finds no room is dropped (drop-tail).
+    pub queue_len: usize,
+}
+
+impl Rate {
+    /// How long this many octets take.
+    pub fn time(&self, len: usize) -> Duration {
+        Duration::from_secs_f64(len as f64 / f64::from(self.per_second))
+    }
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        let zero = Duration::ZERO;
-        Self { delay: zero, jitter: zero, reorder: false, loss: 0.0, mean_burst: 1.0, duplicate: 0.0 }
+        Self {
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            reorder: false,
+            loss: 0.0,
+            mean_burst: 1.0,
+            duplicate: 0.0,
+            rate: None,
+            mtu: usize::MAX,
+        }
     }
 }
 
@@ -54,6 +82,8 @@ pub struct Line {
     pub carried: u64,
     rng: StdRng,
     in_burst: bool,
+    /// When the last packet of the queue has left.
+    sent_until: Duration,
     latest: Duration,
 }
 
@@ -66,17 +96,32 @@ impl Line {
             carried: 0,
             rng: StdRng::seed_from_u64(seed),
             in_burst: false,
+            sent_until: Duration::ZERO,
             latest: Duration::ZERO,
         }
     }
 
-    /// When the copies of a packet that enters now arrive: none, one or two.
-    pub fn pass(&mut self, now: Duration) -> Vec<Duration> {
-        if self.dead || self.blackouts.iter().any(|blackout| blackout.contains(&now)) || self.loses() {
+    /// When the copies of a packet of `len` octets that enters now arrive: none, one or two.
+    pub fn pass(&mut self, now: Duration, len: usize) -> Vec<Duration> {
+        let black = self.dead || self.blackouts.iter().any(|blackout| blackout.contains(&now));
+        if black || len > self.faults.mtu {
             return Vec::new();
         }
+        let Some(left) = self.queue(now, len).filter(|_| !self.loses()) else { return Vec::new() };
         let copies = 1 + usize::from(self.rng.random_bool(self.faults.duplicate));
-        (0..copies).map(|_| self.arrival(now)).collect()
+        (0..copies).map(|_| self.arrival(left)).collect()
+    }
+
+    /// When a packet that enters now has left the queue, if there is room for it.
+    fn queue(&mut self, now: Duration, len: usize) -> Option<Duration> {
+        let Some(rate) = self.faults.rate else { return Some(now) };
+        let begin = now.max(self.sent_until);
+        let end = begin + rate.time(len);
+        if end - now > rate.time(rate.queue_len) {
+            return None;
+        }
+        self.sent_until = end;
+        Some(end)
     }
 
     fn loses(&mut self) -> bool {
@@ -90,9 +135,9 @@ impl Line {
         self.in_burst
     }
 
-    fn arrival(&mut self, now: Duration) -> Duration {
+    fn arrival(&mut self, left: Duration) -> Duration {
         let Faults { delay, jitter, reorder, .. } = self.faults;
-        let mut at = now + delay;
+        let mut at = left + delay;
         if !jitter.is_zero() {
             at += jitter.mul_f64(self.rng.random());
         }
@@ -170,5 +215,36 @@ impl Bridge {
     pub fn black_out(&mut self, when: Range<Duration>) {
         self.up.blackouts.push(when.clone());
         self.down.blackouts.push(when);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn line(faults: Faults) -> Line {
+        Line::new(faults, 1)
+    }
+
+    #[test]
+    fn a_limited_line_sends_one_packet_after_the_other_and_drops_what_finds_no_room() {
+        let rate = Rate { per_second: 100_000, queue_len: 350 };
+        let mut line = line(Faults { delay: 5 * MS, rate: Some(rate), ..Faults::default() });
+        let passed = |line: &mut Line, now: u32| line.pass(MS * now, 100);
+        assert_eq!(passed(&mut line, 0), [6 * MS]);
+        assert_eq!(passed(&mut line, 0), [7 * MS]);
+        assert_eq!(passed(&mut line, 0), [8 * MS]);
+        assert!(passed(&mut line, 0).is_empty(), "350 octets have room for three packets");
+        assert_eq!(passed(&mut line, 1), [9 * MS], "one has left");
+        assert_eq!(passed(&mut line, 50), [56 * MS], "all have left");
+    }
+
+    #[test]
+    fn a_packet_is_as_long_as_the_mtu_or_vanishes() {
+        let mut line = line(Faults { mtu: 1400, ..Faults::default() });
+        assert_eq!(line.pass(MS, 1400), [MS]);
+        assert!(line.pass(MS, 1401).is_empty());
     }
 }

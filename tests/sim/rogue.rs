@@ -24,8 +24,13 @@ pub struct Rogue {
 impl Rogue {
     /// The rogue with this number.
     pub fn new(number: u64) -> Self {
+        Self::again(number, 0)
+    }
+
+    /// The same rogue in another handshake of its.
+    pub fn again(number: u64, attempt: u64) -> Self {
         let name = "Noise_NN_25519_ChaChaPoly_BLAKE2s".parse().expect("a pattern");
-        let handshake = Builder::with_resolver(name, Box::new(Seeded(number)))
+        let handshake = Builder::with_resolver(name, Box::new(Seeded(number ^ attempt << 32)))
             .prologue(b"mptunnel\x04\x01\x01\x00")
             .and_then(Builder::build_initiator)
             .expect("an initiator");

@@ -1,5 +1,9 @@
 //! Seeds, and the statistics of what they give.
 
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// Runs one seed alone.
@@ -9,17 +13,56 @@ const MORE_SEEDS: &str = "MPTUNNEL_SIM_FACTOR";
 
 /// Runs a test with the seeds 0 to `count`. The one that fails says how to run it again.
 pub fn seeds(count: u64, mut run: impl FnMut(u64)) {
+    for seed in chosen(count) {
+        let _notice = Notice(seed);
+        run(seed);
+    }
+}
+
+/// As [`seeds`], on all processors.
+pub fn seeds_at_once(count: u64, run: impl Fn(u64) + Sync) {
+    let Range { start, end } = chosen(count);
+    let next = AtomicU64::new(start);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                break;
+            }
+            let _notice = Notice(seed);
+            let _stop = Stop(&next, end);
+            run(seed);
+        }
+    };
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            // The notice names the test after its thread.
+            thread::Builder::new().name(name.clone()).spawn_scoped(scope, work).expect("a thread");
+        }
+    });
+}
+
+fn chosen(count: u64) -> Range<u64> {
     let variable = |name| {
         let value: Option<String> = std::env::var(name).ok();
         value.map(|value| value.parse::<u64>().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
     };
-    let seeds = match variable(ONE_SEED) {
+    match variable(ONE_SEED) {
         Some(seed) => seed..seed + 1,
         None => 0..count * variable(MORE_SEEDS).unwrap_or(1),
-    };
-    for seed in seeds {
-        let _notice = Notice(seed);
-        run(seed);
+    }
+}
+
+/// Lets no worker begin another seed once one has failed.
+struct Stop<'a>(&'a AtomicU64, u64);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(self.1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -27,8 +70,8 @@ struct Notice(u64);
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let thread = std::thread::current();
+        if thread::panicking() {
+            let thread = thread::current();
             let test = thread.name().unwrap_or("");
             eprintln!(
                 "seed {} failed; to replay it: {ONE_SEED}={} cargo test --test tests -- --exact {test}",

@@ -1,6 +1,6 @@
 //! What a simulated world is made of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::Sim;
 use super::attacker::Account;
 use super::host::Host;
 use super::network::{Bridge, Faults};
+use super::promise::Promise;
 use super::traffic::Ledger;
 
 /// What a look-up gives.
@@ -117,8 +118,11 @@ impl Setup {
             echo: self.echo,
             flows: HashMap::new(),
             owners: HashMap::new(),
+            spans: HashMap::new(),
+            lives: HashSet::new(),
             closed: Vec::new(),
             ledger: Ledger::default(),
+            promise: Promise::default(),
             streams: Vec::new(),
             attacker: None,
             account: Account::default(),

@@ -83,8 +83,9 @@ impl Ledger {
         write(app, way, number as u64, len)
     }
 
-    /// Checks a datagram that came out at an application (`Some`) or at the target, and tells whose it is.
-    pub fn receive(&mut self, now: Duration, at: Option<App>, datagram: &[u8]) -> App {
+    /// Checks a datagram that came out at an application (`Some`) or at the target. Tells whose it is, and when it was
+    /// sent.
+    pub fn receive(&mut self, now: Duration, at: Option<App>, datagram: &[u8]) -> (App, Duration) {
         let len = datagram.len();
         let (app, way, number) =
             read(datagram).unwrap_or_else(|| panic!("{len} octets that nobody sent: {datagram:02x?}"));
@@ -97,12 +98,12 @@ impl Ledger {
         }
         let record = self.records.get_mut(&(app, way)).unwrap_or_else(|| panic!("{what} was never sent"));
         let index = number as usize;
-        let sent = record.sent.get(index).unwrap_or_else(|| panic!("{what} was never sent"));
+        let sent = *record.sent.get(index).unwrap_or_else(|| panic!("{what} was never sent"));
         assert!(datagram == write(app, way, number, sent.1), "{what} was changed");
         assert_eq!(record.delivered[index], None, "{what} was delivered a second time");
         record.delivered[index] = Some(now);
         record.count += 1;
-        app
+        (app, sent.0)
     }
 }
 

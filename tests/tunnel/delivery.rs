@@ -77,6 +77,7 @@ fn whatever_a_network_does_each_datagram_arrives_once_if_any_path_carries_it() {
         loss: 0.2,
         mean_burst: 8.0,
         duplicate: 0.3,
+        ..Faults::default()
     };
     let clean = Faults::new(Duration::from_millis(600), 0.0);
     seeds(10, |seed| {

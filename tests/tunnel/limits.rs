@@ -114,29 +114,65 @@ fn a_reply_is_as_long_as_its_probe_and_data_waits_for_the_token() {
     assert_eq!(kinds, [3, 1], "a reply, then what waited");
 }
 
-/// The newest probe counts once for each address, since the first to bring it may not be the path's
-/// bridge. An address that has returned no token gets no more than it sent, and moves nothing.
+/// What a path's own address has brought is answered nowhere else. What somebody else brings sooner
+/// is answered there with as much, moves nothing, and is answered at the path's address all the same.
 #[test]
-fn a_replayed_probe_is_answered_at_most_with_as_much_and_an_older_one_not_at_all() {
+fn a_replayed_probe_is_not_answered_and_one_that_overtakes_itself_at_most_with_as_much() {
     let now = Instant::now();
     let mut server = server(now);
     let mut rogue = connect(&mut server, now, 1);
+    let elsewhere = Rogue::new(2).link();
     let first = rogue.probe(0, 0, NO_TOKEN);
     let mut sent = exchange(&mut server, now, rogue.link(), first.clone());
     let token = rogue.reply(&mut sent[0].1).token;
     let newest = rogue.probe(0, 1, token);
     assert_eq!(exchange(&mut server, now, rogue.link(), newest.clone()).len(), 1);
-
-    let elsewhere = Rogue::new(2).link();
-    let mut sent = exchange(&mut server, now, elsewhere, newest.clone());
-    assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0].1.len(), newest.len());
-    assert!(!rogue.reply(&mut sent[0].1).validated);
-    assert!(exchange(&mut server, now, rogue.link(), newest.clone()).is_empty(), "its own, once more");
-    for link in [rogue.link(), elsewhere] {
-        assert!(exchange(&mut server, now, link, first.clone()).is_empty(), "an old one");
+    for probe in [first, newest] {
+        for link in [rogue.link(), elsewhere] {
+            assert!(exchange(&mut server, now, link, probe.clone()).is_empty());
+        }
     }
-    assert_eq!(server.counters().rejected(Reject::Copy), 3);
+    assert_eq!(server.counters().rejected(Reject::Copy), 4);
+
+    let overtaken = rogue.probe(0, 2, token);
+    for (link, validated) in [(elsewhere, false), (rogue.link(), true)] {
+        let mut sent = exchange(&mut server, now, link, overtaken.clone());
+        assert_eq!(sent.len(), 1);
+        assert_eq!((sent[0].0, sent[0].1.len()), (link, overtaken.len()));
+        assert_eq!(rogue.reply(&mut sent[0].1).validated, validated);
+    }
+    assert!(exchange(&mut server, now, elsewhere, overtaken).is_empty());
+}
+
+/// What costs more than a packet is not done for everybody who asks, all at once.
+#[test]
+fn handshakes_are_answered_at_a_limited_rate() {
+    let start = Instant::now();
+    let mut server = server(start);
+    let mut answered_of_100 = |now, number: u64| {
+        let inits = (number..number + 100).map(|number| {
+            let mut rogue = Rogue::new(number);
+            (rogue.link(), rogue.init())
+        });
+        inits.filter(|(link, init)| !exchange(&mut server, now, *link, init.clone()).is_empty()).count()
+    };
+    assert_eq!(answered_of_100(start, 0), 20);
+    assert_eq!(answered_of_100(start + Duration::from_micros(750), 100), 3);
+    assert_eq!(answered_of_100(start + SECOND, 200), 20);
+    assert_eq!(server.counters().rejected(Reject::HandshakeRate), 257);
+}
+
+/// Handshakes that are over do not keep others out, though their answers are kept for late copies.
+#[test]
+fn more_clients_connect_at_once_than_handshakes_may_be_half_open() {
+    let start = Instant::now();
+    let mut server = server(start);
+    for number in 0..1100 {
+        let now = start + Duration::from_micros(250) * number as u32;
+        let mut rogue = connect(&mut server, now, number);
+        let probe = rogue.probe(0, 0, NO_TOKEN);
+        assert_eq!(exchange(&mut server, now, rogue.link(), probe).len(), 1, "client {number}");
+    }
 }
 
 #[test]
@@ -148,9 +184,11 @@ fn half_open_handshakes_are_limited_and_forgotten() {
         let mut rogue = Rogue::new(number);
         (rogue.link(), rogue.init())
     };
+    // They come as fast as they are answered.
+    let each = Duration::from_micros(250);
     for number in 0..MAX_PENDING + 10 {
         let (link, init) = init(number);
-        let answered = !exchange(&mut server, start, link, init).is_empty();
+        let answered = !exchange(&mut server, start + each * number as u32, link, init).is_empty();
         assert_eq!(answered, number < MAX_PENDING, "handshake {number}");
     }
     assert_eq!(server.counters().rejected(Reject::HandshakeLimit), 10);

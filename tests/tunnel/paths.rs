@@ -231,3 +231,19 @@ fn a_target_whose_name_resolves_late_is_served_then() {
     sim.run_for(3 * SECOND);
     assert!(sim.record(APP, Way::Up).count >= 10);
 }
+
+#[test]
+fn a_path_carries_however_long_its_round_trip_becomes() {
+    let mut sim = Setup::new([Faults::new(Duration::from_millis(100), 0.0)]).connect(1);
+    sim.streams(APP, 10);
+    let line = &mut sim.bridges[0];
+    for faults in [&mut line.up.faults, &mut line.down.faults] {
+        faults.delay = Duration::from_millis(1700);
+    }
+    let start = sim.now;
+    sim.run_for(60 * SECOND);
+    for way in [Way::Up, Way::Down] {
+        let (sent, lost) = sim.record(APP, way).lost(start, sim.now - 5 * SECOND);
+        assert!(sent > 500 && lost == 0, "{lost} of {sent} lost {way:?}");
+    }
+}

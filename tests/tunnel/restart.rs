@@ -180,3 +180,28 @@ fn nothing_is_lost_on_clean_paths_once_a_restart_is_over() {
         }
     });
 }
+
+/// The response promises a session that nobody has any more.
+#[test]
+fn a_server_that_dies_right_after_its_response_is_found_within_a_second() {
+    for rtt in [20, 100] {
+        seeds(5, |seed| {
+            let mut sim =
+                Setup::new([10, 11, 13].map(|part| Faults::new(Duration::from_millis(rtt) * part / 10, 0.0)))
+                    .connect(seed);
+            sim.streams(APP, 50);
+            sim.run_for(SECOND);
+            sim.kill_server();
+            sim.run_for(SECOND);
+            sim.start_server();
+            let sent = sim.account.packets_sent;
+            assert!(sim.run_until(5 * SECOND, |sim| sim.account.packets_sent > sent).is_some());
+            sim.kill_server();
+            sim.start_server();
+            let start = sim.now;
+            let found = |sim: &mut Sim| sim.record(APP, Way::Up).first_after(start).is_some();
+            let took = sim.run_until(SECOND, found);
+            assert!(took.is_some(), "not found within a second at {rtt} ms");
+        });
+    }
+}

@@ -83,7 +83,7 @@ impl Client {
         peer.paths[path].relink(link);
         peer.update_carriers(now, &mut fabric.outbox);
         if link.is_some() {
-            self.probing.hurry_path(path);
+            self.probing.begin_path(path);
             if let Some(handshake) = &mut self.handshake {
                 handshake.next = now;
             }
