@@ -254,7 +254,7 @@ impl EventLoop {
             && self.deserves_line(now, About::Opening)
         {
             let who = self.tunnel.describe(Link { socket: id, remote, local: None });
-            warn!("cannot open a socket towards {who}: {error}; trying again");
+            warn!("cannot open a socket: {error}; trying again for {who}");
         }
         self.tunnel.handle_socket_error(now, id);
     }

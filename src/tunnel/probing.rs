@@ -83,7 +83,7 @@ impl Probing {
     /// One path more, to be probed at once.
     pub fn add(&mut self) {
         self.paths.push(Prober::default());
-        self.paths.iter_mut().last().expect("it was just added").begin();
+        self.begin_path(self.paths.len() - 1);
     }
 
     /// The path's bridge was taken out. Whichever comes in its place, probes and replies are counted on:
