@@ -397,7 +397,8 @@ impl Client {
 
     /// A name for a bridge that no other had before it.
     fn next_name(&mut self) -> NameId {
-        self.named = self.named.wrapping_add(1);
-        NameId::Bridge(self.named)
+        let number = self.named;
+        self.named = number.wrapping_add(1);
+        NameId::Bridge(number)
     }
 }
