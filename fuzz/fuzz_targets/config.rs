@@ -13,7 +13,7 @@ use mptunnel::config::args::{ClientArgs, SharedArgs};
 use mptunnel::config::{self, Mistakes, Variables};
 use mptunnel::tunnel::link::Host;
 use mptunnel::tunnel::path::MAX_PATHS;
-use mptunnel::tunnel::role::{Bridge, Role};
+use mptunnel::tunnel::role::{Bridge, Copies, Role};
 use mptunnel_fuzz::log_lines;
 
 /// Both programs read files alone. One in memory is the fastest there is.
@@ -29,19 +29,30 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 fuzz_target!(|octets: &[u8]| {
     log_lines::check();
     match parse(octets) {
-        Ok((listen, bridges)) => {
+        Ok((listen, bridges, copies)) => {
             assert!((1..=MAX_PATHS).contains(&bridges.len()));
             assert!(listen.port() != 0 && bridges.iter().all(|bridge| bridge.endpoint.port != 0));
             // What was understood, written down, is understood in the same way.
             let mut text = format!("listen = {listen}\n");
-            for Bridge { endpoint } in &bridges {
+            let set = match copies {
+                Copies::All => Ok(()),
+                Copies::Best(count) => writeln!(text, "copies = {count}"),
+                // The finest that can be written.
+                Copies::Target(target) => writeln!(text, "target-loss = {:.4} %", target.part() * 100.0),
+            };
+            set.expect("a string takes all");
+            for Bridge { endpoint, bind, backup } in &bridges {
                 match &endpoint.host {
-                    Host::Ip(ip) => writeln!(text, "{ip} {}", endpoint.port),
-                    Host::Name(name) => writeln!(text, "{name} {}", endpoint.port),
+                    Host::Ip(ip) => write!(text, "{ip} {}", endpoint.port),
+                    Host::Name(name) => write!(text, "{name} {}", endpoint.port),
                 }
                 .expect("a string takes all");
+                if let Some(uplink) = bind {
+                    write!(text, " bind={uplink}").expect("a string takes all");
+                }
+                text.push_str(if *backup { " backup\n" } else { "\n" });
             }
-            assert_eq!(parse(text.as_bytes()).expect(&text), (listen, bridges));
+            assert_eq!(parse(text.as_bytes()).expect(&text), (listen, bridges, copies));
         }
         Err(mistakes) => {
             assert!(!mistakes.is_empty(), "refused without a reason");
@@ -55,11 +66,13 @@ fuzz_target!(|octets: &[u8]| {
     }
 });
 
-fn parse(octets: &[u8]) -> Result<(std::net::SocketAddr, Vec<Bridge>), Mistakes> {
+fn parse(octets: &[u8]) -> Result<(std::net::SocketAddr, Vec<Bridge>, Copies), Mistakes> {
     fs::write(&*FILE, octets).expect("a file that can be written");
     let args = ClientArgs { config: FILE.clone(), listen: None, shared: SharedArgs { key_file: None } };
     let variables = Variables { encrypt: None, key: Some(KEY.into()) };
     let config = config::client(&args, &variables)?;
-    let Role::Client { listen, bridges } = config.role else { panic!("a client's file makes a client") };
-    Ok((listen, bridges))
+    let Role::Client { listen, bridges, copies } = config.role else {
+        panic!("a client's file makes a client")
+    };
+    Ok((listen, bridges, copies))
 }

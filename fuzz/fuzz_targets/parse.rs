@@ -69,7 +69,11 @@ fn control(text: &[u8]) {
             let mut meant = text.to_vec();
             meant[9] &= 1;
             meant[10..12].fill(0);
-            meant[28..].fill(0);
+            if meant[56] != 255 {
+                meant[52..56].fill(0);
+            }
+            meant[57] = meant[57].min(63);
+            meant[62..].fill(0);
             assert_eq!(control.to_octets()[..], meant[..]);
             assert_eq!(Control::parse(&meant), Ok(control));
         }

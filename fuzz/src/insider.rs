@@ -5,9 +5,15 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use mptunnel::tunnel::choice::Policy;
 use mptunnel::tunnel::key::KEY_LEN;
+use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::session::{Session, SessionKeys};
-use mptunnel::tunnel::wire::{self, ClientId, Control, FlowId, Packet, PathToken, SessionId, Type};
+use mptunnel::tunnel::set::PathSet;
+use mptunnel::tunnel::wire::{
+    self, Advice, ClientId, Control, FlowId, Packet, PathToken, SessionId, Spread, Type,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use snow::{Builder, HandshakeState};
 
 /// Names under which it comes. Each is a client to the server.
@@ -122,7 +128,8 @@ impl Insider {
             self.name.get_or_insert(name);
         }
         let client = ClientId(name.into());
-        let control = Control { client, path, validated: returns, number, count: !number, token };
+        let advice = advice(&mut StdRng::seed_from_u64(number.into()));
+        let control = Control { client, path, validated: returns, number, count: !number, token, advice };
         let mut packet = Vec::new();
         session.seal_control(kind, control, &mut packet);
         Some(packet)
@@ -136,4 +143,22 @@ impl Insider {
         self.session.as_mut()?.seal_data(FlowId(flow % FlowId::LIMIT), &datagram, &mut packet);
         Some(packet)
     }
+}
+
+/// Advice that makes no sense.
+fn advice(rng: &mut StdRng) -> Advice {
+    let copies = match rng.random_range(0..3) {
+        0 => Copies::All,
+        1 => Copies::Best(rng.random_range(1..255)),
+        _ => Copies::Target(LossTarget(rng.random())),
+    };
+    let policy = Policy { copies, backups: PathSet(rng.random()) };
+    let sampled = PathSet(rng.random());
+    let spread = Spread {
+        sampled,
+        chosen: PathSet(rng.random()),
+        since: rng.random(),
+        sample: rng.random_range(0..64),
+    };
+    Advice { spread, wanted: PathSet(rng.random()), policy, loss: rng.random() }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use mptunnel::tunnel::key::{KEY_LEN, Key};
 use mptunnel::tunnel::link::{Endpoint, Host};
-use mptunnel::tunnel::role::{Bridge, Config, Role, Security};
+use mptunnel::tunnel::role::{Bridge, Config, Copies, LossTarget, Role, Security};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::insider::Insider;
@@ -76,9 +76,12 @@ impl Setup {
         };
         let role = if end == CLIENT {
             let bridges = (0..self.bridges).map(|number| Bridge {
-                endpoint: endpoint(bridge(number), format!("bridge{number}.example")),
+                // One alone is no backup of others.
+                backup: self.names && number == 2,
+                ..Bridge::from(endpoint(bridge(number), format!("bridge{number}.example")))
             });
-            Role::Client { listen: ([127, 0, 0, 1], 3000).into(), bridges: bridges.collect() }
+            let copies = if self.names { Copies::Target(LossTarget(10_000)) } else { Copies::All };
+            Role::Client { listen: ([127, 0, 0, 1], 3000).into(), bridges: bridges.collect(), copies }
         } else {
             let target = endpoint(target(), "target.example".to_owned());
             Role::Server { listen: ([0, 0, 0, 0], 2000).into(), target }

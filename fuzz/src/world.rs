@@ -163,7 +163,8 @@ impl World {
     pub fn answer(&mut self, way: u8) {
         let Some((end, name)) = self.asked.pop_front() else { return };
         let address = match name {
-            NameId::Bridge(number) => setup::bridge(number),
+            // Names count on.
+            NameId::Bridge(number) => setup::bridge((number % u32::from(self.setup.bridges)) as u8),
             NameId::Target => setup::target(),
         };
         let answer = match way % 4 {

@@ -47,8 +47,10 @@ fn a_key_is_in_no_log_and_no_command_line_however_much_is_logged() {
     stream.wait_until_it_flows(PATIENCE);
 
     // Others that do not get in, and what nobody has made.
+    let mut number = 0;
     let others = [KEYED, UNKEYED, PLAIN].map(|variables| {
-        let other = Setup::new(&format!("secrets-other-{}", variables.len()), V4);
+        number += 1;
+        let other = Setup::new(&format!("secrets-other-{number}"), V4);
         let variables = [variables, &[trace]].concat();
         (other.mpclient(&[line(setup.server)], &variables), other)
     });

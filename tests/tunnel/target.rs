@@ -213,6 +213,9 @@ fn the_fewest_copies_keep_the_loss_under_the_target() {
         }
     }
     println!("{table}");
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/paths.md");
+    let docs = std::fs::read_to_string(docs).expect("docs/paths.md");
+    assert!(docs.contains(&table), "docs/paths.md has another table: put the one above in its place");
     assert!(high.is_empty(), "more than 1.25 times the oracle's copies: {high:?}");
     assert!(100 * good >= 99 * windows, "{good} of {windows} windows under the target");
 }

@@ -19,7 +19,7 @@ impl World {
             assert!(events <= MOST_EVENTS, "{events} events at once");
             let process = &mut self.ends[end];
             match event {
-                Event::Open(socket, Bind::Towards(_)) if self.failing > 0 => {
+                Event::Open(socket, Bind::Towards { .. }) if self.failing > 0 => {
                     self.failing -= 1;
                     process.failed.insert(socket);
                     process.tunnel.handle_socket_error(now, socket);
