@@ -26,6 +26,7 @@ mod report;
 pub mod role;
 mod server;
 pub mod session;
+mod silence;
 pub mod stats;
 mod token;
 pub mod window;
