@@ -55,6 +55,8 @@ pub struct Probed {
     pub validated: bool,
     /// Whether that is new.
     pub moved: bool,
+    /// Whether the path carries copies again, or for the first time.
+    pub up: bool,
     /// Probes received on this path.
     pub count: u32,
 }
@@ -89,6 +91,7 @@ impl Path {
         }
         let newest = probe.number.saturating_add(1) == self.next_number;
         let here = self.link == Some(probe.link);
+        let was_usable = self.usable(now);
         if probe.copy && (!newest || here && self.heard_number == Some(probe.number)) {
             return Err(Reject::Copy);
         }
@@ -101,7 +104,8 @@ impl Path {
             self.heard = Some(now);
             self.heard_number = Some(probe.number);
         }
-        Ok(Probed { validated, moved: validated && !here, count: self.probes_received })
+        let (moved, up) = (validated && !here, validated && !was_usable);
+        Ok(Probed { validated, moved, up, count: self.probes_received })
     }
 }
 
@@ -135,6 +139,23 @@ mod tests {
         assert_eq!(probe(&mut path, 1, 1, false, true), (Some(true), Some(link(1))));
         assert!(path.usable(Instant::now()));
         assert!(!path.usable(Instant::now() + USABLE_FOR));
+    }
+
+    #[test]
+    fn a_path_comes_up_once_and_again_after_it_was_silent() {
+        let begin = Instant::now();
+        let mut path = Path::default();
+        let mut up = |port, number, proven, now| {
+            let arrival = Arrival { link: link(port), number, copy: false, proven };
+            path.probed(now, arrival).expect("a new probe").up
+        };
+        assert!(!up(1, 0, false, begin), "it is not proven yet");
+        assert!(up(1, 1, true, begin));
+        assert!(!up(1, 2, true, begin), "it is up");
+        assert!(!up(2, 3, true, begin), "it has moved");
+        let later = begin + USABLE_FOR;
+        assert!(up(2, 4, true, later));
+        assert!(!up(2, 5, true, later));
     }
 
     #[test]

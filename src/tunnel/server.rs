@@ -170,6 +170,11 @@ impl Server {
         let proven = self.tokens.prove(now, control.client, control.path, link.remote, control.token);
         let arrival = Arrival { link, number: control.number, copy, proven };
         let probed = peer.paths[number].probed(now, arrival)?;
+        if probed.up
+            && let Some(left_out) = fabric.lines.line(now)
+        {
+            info!("client {}: path {number} is up from {}{left_out}", id.0, link.remote);
+        }
         if probed.moved {
             debug!("client {}: path {number} comes from {}", id.0, link.remote);
         }

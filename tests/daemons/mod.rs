@@ -21,3 +21,4 @@ mod loss;
 mod mismatch;
 mod returning;
 mod setup;
+mod told;
