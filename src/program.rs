@@ -1,17 +1,18 @@
 //! What both programs share round their work: reading arguments, logging, telling what went wrong,
 //! and the exit status by which a service manager tells wrong use (2) from a passing trouble (1).
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use env_logger::Env;
-use log::{error, info, warn};
+use clap::error::ContextKind;
+use log::{LevelFilter, error, info, warn};
 
 use crate::config::args::ClientArgs;
-use crate::config::{self, Mistakes, Variables};
+use crate::config::{self, Mistakes, Settings, Variables};
 use crate::net::{self, EventLoop, StartError};
-use crate::tunnel::role::{Config, Security};
+use crate::tunnel::role::{Config, Role, Security};
 
 /// Wrong use: another start will fail in the same way until the user changes something.
 const WRONG_USE: u8 = 2;
@@ -45,14 +46,15 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if !error.use_stderr() => error.exit(),
-        Err(error) => {
+        Err(mut error) => {
+            // No argument of ours could be such a word, so the tip to pass it behind "--" leads nowhere.
+            error.remove(ContextKind::Suggested);
             let text = error.render().to_string();
             tell(&format!("{name}: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
             return WRONG_USE.into();
         }
     };
-    // quinn-udp tells of each packet that could not be sent, which our own lines do more seldom.
-    env_logger::init_from_env(Env::default().default_filter_or("info,quinn_udp=warn"));
+    start_logging(&config::log_directives(&Variables::from_env()));
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Misuse(mistakes)) => {
@@ -70,19 +72,47 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
     }
 }
 
+/// Has lines written to standard error: time, level, text. Names of modules help only who asks for more
+/// than what concerns an operator.
+fn start_logging(directives: &str) {
+    let mut logger = env_logger::Builder::new();
+    logger.parse_filters(directives);
+    if let Ok(style) = env::var("RUST_LOG_STYLE") {
+        logger.parse_write_style(&style);
+    }
+    let logger = logger.format(|out, record| {
+        let (time, level) = (out.timestamp(), record.level());
+        let style = out.default_level_style(level);
+        let verbose = log::max_level() > LevelFilter::Info;
+        let module = if verbose { format!("{}: ", record.target()) } else { String::new() };
+        writeln!(out, "{time} {style}{level:<5}{style:#} {module}{}", record.args())
+    });
+    logger.init();
+}
+
 /// Carries datagrams until SIGINT or SIGTERM. At SIGHUP it takes what `reload` returns.
 ///
 /// # Errors
 /// What keeps the tunnel from starting or from going on.
-pub fn serve(config: Config, reload: impl FnMut() -> Option<Config> + Send + 'static) -> Result<(), Failure> {
+pub fn serve(
+    settings: Settings,
+    reload: impl FnMut() -> Option<Config> + Send + 'static,
+) -> Result<(), Failure> {
     if let Err(error) = net::raise_open_files_limit() {
         warn!("cannot raise the limit of open files: {error}; the number of applications is limited by it");
     }
     keep_memory_private();
+    let Settings { config, summary } = settings;
+    let name = match config.role {
+        Role::Client { .. } => "mpclient",
+        Role::Server { .. } => "mpserver",
+    };
     let mut event_loop = EventLoop::new(config)?;
     event_loop
         .obey_signals(reload)
         .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
+    let (version, address) = (env!("CARGO_PKG_VERSION"), event_loop.listen_addr());
+    info!("{name} {version}: listening on {address}, {summary}");
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
 }
 

@@ -69,8 +69,8 @@ fuzz_target!(|octets: &[u8]| {
 fn parse(octets: &[u8]) -> Result<(std::net::SocketAddr, Vec<Bridge>, Copies), Mistakes> {
     fs::write(&*FILE, octets).expect("a file that can be written");
     let args = ClientArgs { config: FILE.clone(), listen: None, shared: SharedArgs { key_file: None } };
-    let variables = Variables { encrypt: None, key: Some(KEY.into()) };
-    let config = config::client(&args, &variables)?;
+    let variables = Variables { key: Some(KEY.into()), ..Variables::default() };
+    let config = config::client(&args, &variables)?.config;
     let Role::Client { listen, bridges, copies } = config.role else {
         panic!("a client's file makes a client")
     };

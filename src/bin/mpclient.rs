@@ -8,8 +8,8 @@ use mptunnel::program;
 
 fn main() -> ExitCode {
     program::main(|args: ClientArgs| {
-        let config = config::client(&args, &Variables::from_env())?;
-        let security = config.security.clone();
-        program::serve(config, move || program::reload(&args, &security))
+        let settings = config::client(&args, &Variables::from_env())?;
+        let security = settings.config.security.clone();
+        program::serve(settings, move || program::reload(&args, &security))
     })
 }

@@ -14,7 +14,7 @@ Environment:
   MPTUNNEL_ENCRYPT  0, false, no, off: no encryption; 1, true, yes, on, or not set: encryption.
                     Both ends must agree
   MPTUNNEL_KEY      The pre-shared key itself, as \"mpserver genkey\" prints it
-  RUST_LOG          What to log: error, warn, info (the default), debug or trace";
+  RUST_LOG          What to log: error, warn, info (the default), debug, trace or off";
 
 /// What both programs take.
 #[derive(Args, Debug)]
@@ -72,7 +72,7 @@ pub enum ServerCommand {
 #[group(args = ["listen_port", "target_host", "target_port"])]
 pub struct ServeArgs {
     /// Where the bridges send to
-    #[arg(value_parser = values::port)]
+    #[arg(value_parser = values::listen_port)]
     pub listen_port: u16,
 
     /// Where datagrams go: a name or an address
@@ -80,7 +80,7 @@ pub struct ServeArgs {
     pub target_host: Host,
 
     /// The port there
-    #[arg(value_parser = values::port)]
+    #[arg(value_parser = values::port_argument)]
     pub target_port: u16,
 
     /// Nothing: what comes fourth is refused here, because clap would call it a wrong subcommand.
@@ -127,7 +127,8 @@ anybody may connect.
 
 Examples:
   (umask 077; mpserver genkey > key)         makes a key that only you can read
-  mpserver --key-file key 2000 ::1 1194      listens on port 2000, the target is OpenVPN on this machine
+  mpserver --key-file key 2000 127.0.0.1 1194
+                                             listens on port 2000, the target is OpenVPN on this machine
 
 Exit status: 0 stopped by SIGINT or SIGTERM, 2 wrong use, 1 anything else that keeps it from starting."
     )

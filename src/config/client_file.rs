@@ -27,6 +27,8 @@ const SETTINGS: [&str; 4] = ["listen", "key-file", "copies", "target-loss"];
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientFile {
     pub(super) bridges: Vec<Bridge>,
+    /// Where each bridge is written.
+    pub(super) places: Vec<Place>,
     pub(super) listen: Option<SocketAddr>,
     /// The key's file, and the line that names it.
     pub(super) key_file: Option<(Place, PathBuf)>,
@@ -126,6 +128,10 @@ impl Parser<'_> {
     }
 
     fn line(&mut self, line: &str) {
+        if line.starts_with(';') || line.starts_with("//") {
+            self.mistake("remarks begin with \"#\"");
+            return;
+        }
         match line.split_once('=') {
             Some((name, value)) if !name.trim_end().contains(char::is_whitespace) => {
                 self.setting(name.trim_end(), value.trim_start());
@@ -135,6 +141,10 @@ impl Parser<'_> {
     }
 
     fn setting(&mut self, name: &str, value: &str) {
+        if name == "bind" {
+            self.mistake("bind belongs to a bridge: write \"HOST PORT bind=...\"");
+            return;
+        }
         let Some(name) = SETTINGS.into_iter().find(|known| *known == name) else {
             self.mistake(format!("unknown setting {}: there are {}", Quoted(name), SETTINGS.join(", ")));
             return;
@@ -235,7 +245,10 @@ impl Parser<'_> {
         self.seen.good_bridges += 1;
         // The first bridge too many is told, those behind it are not.
         match self.seen.good_bridges {
-            ..=MAX_PATHS => self.file.bridges.push(bridge),
+            ..=MAX_PATHS => {
+                self.file.bridges.push(bridge);
+                self.file.places.push(self.place());
+            }
             count if count == MAX_PATHS + 1 => {
                 self.mistake(format!("bridge {bridge} is one too many: at most {MAX_PATHS} are taken"));
             }

@@ -1,8 +1,9 @@
 //! From the command line, the environment and files to the tunnel's [`Config`].
 //!
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
-//! `mpclient.conf`, `client_file` reads that file, `steering` what it says of paths, `security` finds the key and what
-//! `MPTUNNEL_ENCRYPT` says. Here they meet: arguments as typed become a `Config` as meant.
+//! `mpclient.conf`, `client_file` reads that file, `steering` what it says of paths, `security` finds the
+//! key and what `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does. Here they meet: arguments as
+//! typed become a `Config` as meant.
 //!
 //! What is wrong is collected instead of ending the search, so that a user who corrects everything
 //! that one start complains of gets it running with the next.
@@ -10,21 +11,23 @@
 pub mod args;
 mod client_file;
 mod file;
+mod logging;
 mod security;
 mod steering;
 mod values;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use log::warn;
 pub use security::Variables;
 pub(crate) use values::without_keys;
 
-use crate::tunnel::link::Endpoint;
+use crate::tunnel::link::{Endpoint, Host};
 use crate::tunnel::role::{Config, Role, Security};
 use args::{ClientArgs, ServeArgs};
-use security::KeySources;
+use security::{End, KeySources};
 
 /// Where mpclient listens unless told otherwise: for this machine's applications alone, at the port
 /// that the program of 2014 used.
@@ -34,14 +37,41 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCA
 /// takes `0.0.0.0` for it where a machine has no IPv6.
 pub const DEFAULT_BIND: &str = "[::]";
 
+/// What a program starts with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tunnel's part.
+    pub config: Config,
+    /// What the tunnel leads to and how it is protected, for the log; never the key.
+    pub summary: String,
+}
+
+impl Settings {
+    fn new(config: Config, key_source: &str) -> Self {
+        let leads_to = match &config.role {
+            Role::Client { bridges, .. } if bridges.len() == 1 => "1 bridge".to_owned(),
+            Role::Client { bridges, .. } => format!("{} bridges", bridges.len()),
+            Role::Server { target, .. } => format!("target {target}"),
+        };
+        let encryption = if config.security.encrypt { "on" } else { "off" };
+        Self { summary: format!("{leads_to}, {key_source}, encryption {encryption}"), config }
+    }
+}
+
+/// What the logger is to read as its directives: what `RUST_LOG` says, or else the default. A mistake in it
+/// is told by [`client`] and [`server`].
+pub fn log_directives(variables: &Variables) -> String {
+    logging::directives(variables.log.as_deref()).unwrap_or_else(|_| logging::DEFAULT.to_owned())
+}
+
 /// The configuration of an mpclient. Warnings about it go to the log.
 ///
 /// # Errors
 /// All that is wrong with the configuration file, the variables and the key.
-pub fn client(args: &ClientArgs, variables: &Variables) -> Result<Config, Mistakes> {
-    let config = read_client(args, variables, None)?;
-    security::warn(&config);
-    Ok(config)
+pub fn client(args: &ClientArgs, variables: &Variables) -> Result<Settings, Mistakes> {
+    let settings = read_client(args, variables, None)?;
+    security::warn(&settings.config);
+    Ok(settings)
 }
 
 /// The configuration of an mpclient, read again while it runs with this key. What it leaves open was said
@@ -58,31 +88,40 @@ pub fn client_again(
         let text = format!("{} is no file that could be read again: restart instead", args.config.display());
         return Err(Mistake { place: None, text }.into());
     }
-    read_client(args, variables, Some(running))
+    Ok(read_client(args, variables, Some(running))?.config)
 }
 
 fn read_client(
     args: &ClientArgs,
     variables: &Variables,
     running: Option<&Security>,
-) -> Result<Config, Mistakes> {
+) -> Result<Settings, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let file = mistakes.keep(client_file::read(&args.config));
+    let file = mistakes.keep(client_file::read(&args.config).map_err(|error| meant(&args.config, error)));
+    mistakes.keep(logging::directives(variables.log.as_deref()).map_err(Mistakes::from));
     let sources = KeySources {
+        end: End::Client,
         argument: args.shared.key_file.as_deref(),
         variable: variables.key.as_deref(),
         setting: file.as_ref().and_then(|file| file.key_file.as_ref()),
         running,
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
+    let key_source = sources.to_string();
+    let listen = args.listen.or(file.as_ref().and_then(|file| file.listen)).unwrap_or(DEFAULT_LISTEN);
+    let bridges = file.iter().flat_map(|file| file.bridges.iter().zip(&file.places));
+    for (bridge, place) in bridges.filter(|(bridge, _)| is_itself(listen, &bridge.endpoint)) {
+        let itself = &bridge.endpoint;
+        let text = format!("bridge {itself} is mpclient itself, which listens there: name another address");
+        mistakes.add(Some(place.clone()), text);
+    }
     if let (Some(file), Some(security)) = (file, security)
         && mistakes.is_empty()
     {
-        let listen = args.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let role = Role::Client { listen, bridges: file.bridges, copies: file.copies };
         let config = Config { role, security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
-        return Ok(config);
+        return Ok(Settings::new(config, &key_source));
     }
     Err(mistakes)
 }
@@ -91,19 +130,57 @@ fn read_client(
 ///
 /// # Errors
 /// All that is wrong with the variables and the key.
-pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Config, Mistakes> {
+pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let listen = SocketAddr::new(args.bind, args.listen_port);
+    let target = Endpoint { host: args.target_host.clone(), port: args.target_port };
+    if is_itself(listen, &target) {
+        let text = format!(
+            "target {target} is mpserver itself, which listens there: the order is LISTEN_PORT TARGET_HOST \
+             TARGET_PORT"
+        );
+        mistakes.add(None, text);
+    }
+    mistakes.keep(logging::directives(variables.log.as_deref()).map_err(Mistakes::from));
     let sources = KeySources {
+        end: End::Server,
         argument: args.shared.key_file.as_deref(),
         variable: variables.key.as_deref(),
         setting: None,
         running: None,
     };
-    let security = security::resolve(&variables.encrypt, &sources)?;
-    let listen = SocketAddr::new(args.bind, args.listen_port);
-    let target = Endpoint { host: args.target_host.clone(), port: args.target_port };
+    let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
+    let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
     let config = Config { role: Role::Server { listen, target }, security };
     security::warn(&config);
-    Ok(config)
+    Ok(Settings::new(config, &sources.to_string()))
+}
+
+/// Whether what is sent to this endpoint comes to this listener. A name that needs looking up is taken for
+/// another machine's.
+fn is_itself(listen: SocketAddr, endpoint: &Endpoint) -> bool {
+    let ip = match &endpoint.host {
+        Host::Ip(ip) => ip.to_canonical(),
+        Host::Name(name) if name == "localhost" => Ipv4Addr::LOCALHOST.into(),
+        Host::Name(_) => return false,
+    };
+    // Linux takes what is sent to no address in particular for its own.
+    let ours = ip.is_loopback() || ip.is_unspecified();
+    let any = listen.ip().is_unspecified() && (listen.is_ipv6() || ip.is_ipv4());
+    endpoint.port == listen.port() && (ip == listen.ip().to_canonical() || any && ours)
+}
+
+/// What a user meant who gives mpclient one of mpserver's commands.
+fn meant(config: &Path, error: Mistakes) -> Mistakes {
+    let word = config.to_string_lossy();
+    let text = match &*word {
+        "genkey" => {
+            "genkey is a command of mpserver; mpclient takes the name of a configuration file".to_owned()
+        }
+        "status" => values::no_such_command(&word),
+        _ => return error,
+    };
+    Mistake { place: None, text }.into()
 }
 
 /// One thing that a user has to correct.
@@ -167,5 +244,34 @@ impl Mistakes {
 impl From<Mistake> for Mistakes {
     fn from(mistake: Mistake) -> Self {
         Self(vec![mistake])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_the_listener_itself_if_what_is_sent_there_comes_back() {
+        for (listen, host, itself) in [
+            ("[::]:1", "127.0.0.1", true),
+            ("[::]:1", "::1", true),
+            ("[::]:1", "localhost", true),
+            ("[::]:1", "0.0.0.0", true),
+            ("[::]:2", "127.0.0.1", false),
+            ("[::]:1", "192.0.2.1", false),
+            ("[::]:1", "target", false),
+            ("0.0.0.0:1", "127.0.0.1", true),
+            ("0.0.0.0:1", "::1", false),
+            ("127.0.0.1:1", "127.0.0.1", true),
+            ("127.0.0.1:1", "127.0.0.2", false),
+            ("192.0.2.1:1", "192.0.2.1", true),
+            ("192.0.2.1:1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1:1", "127.0.0.1", false),
+        ] {
+            let endpoint = Endpoint { host: values::host(host).expect(host), port: 1 };
+            let listen = listen.parse().expect(listen);
+            assert_eq!(is_itself(listen, &endpoint), itself, "{listen} {host}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::tunnel::role::{Config, Role, Security};
 
 const ENCRYPT: &str = "MPTUNNEL_ENCRYPT";
 const KEY: &str = "MPTUNNEL_KEY";
+const LOG: &str = "RUST_LOG";
 
 /// The environment variables that count.
 #[derive(Clone, Default)]
@@ -26,17 +28,38 @@ pub struct Variables {
     pub encrypt: Option<OsString>,
     /// `MPTUNNEL_KEY`
     pub key: Option<OsString>,
+    /// `RUST_LOG`
+    pub log: Option<OsString>,
 }
 
 impl Variables {
     /// The variables of this process.
     pub fn from_env() -> Self {
-        Self { encrypt: env::var_os(ENCRYPT), key: env::var_os(KEY) }
+        Self { encrypt: env::var_os(ENCRYPT), key: env::var_os(KEY), log: env::var_os(LOG) }
+    }
+}
+
+/// Which end needs a key: mpserver's user makes a new one, mpclient's needs that of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Client,
+    Server,
+}
+
+impl End {
+    /// How to come by a file with the key.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Client => "copy mpserver's key file here",
+            Self::Server => "make one with \"(umask 077; mpserver genkey > FILE)\"",
+        }
     }
 }
 
 /// Where a key may come from.
 pub(super) struct KeySources<'a> {
+    /// Which end looks for it.
+    pub(super) end: End,
     /// `--key-file`
     pub(super) argument: Option<&'a Path>,
     /// `MPTUNNEL_KEY`
@@ -45,6 +68,18 @@ pub(super) struct KeySources<'a> {
     pub(super) setting: Option<&'a (Place, PathBuf)>,
     /// What is in use, where all this is read again.
     pub(super) running: Option<&'a Security>,
+}
+
+impl fmt::Display for KeySources<'_> {
+    /// The source that counts, for the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.argument, self.variable, self.setting) {
+            (Some(path), ..) => write!(f, "key from --key-file {}", path.display()),
+            (None, Some(_), _) => write!(f, "key from {KEY}"),
+            (None, None, Some((place, path))) => write!(f, "key from the file {} ({place})", path.display()),
+            (None, None, None) => f.write_str("no key"),
+        }
+    }
 }
 
 /// Reads the variables and the key that counts.
@@ -80,13 +115,13 @@ fn find_key(sources: &KeySources<'_>) -> Result<Option<Key>, Mistake> {
     };
     let read_key = |path: &Path| match sources.running {
         Some(running) if file::is_pipe(path) => Ok(running.key.clone()),
-        _ => read_key(path).map(Some),
+        _ => read_key(path, sources.end).map(Some),
     };
     if let Some(path) = sources.argument {
         return read_key(path).map_err(at(None));
     }
     if let Some(value) = sources.variable {
-        return parse_variable(value).map(Some).map_err(at(None));
+        return parse_variable(value, sources.end).map(Some).map_err(at(None));
     }
     if let Some((place, path)) = sources.setting {
         return read_key(path).map_err(at(Some(place)));
@@ -94,17 +129,19 @@ fn find_key(sources: &KeySources<'_>) -> Result<Option<Key>, Mistake> {
     Ok(None)
 }
 
-fn parse_variable(value: &OsStr) -> Result<Key, String> {
+fn parse_variable(value: &OsStr, end: End) -> Result<Key, String> {
     if value.is_empty() {
-        return Err(format!(
-            "{KEY} is set but empty: give it a key (\"mpserver genkey\" makes one), or unset it"
-        ));
+        let key = match end {
+            End::Client => "mpserver's key",
+            End::Server => "a key (\"mpserver genkey\" prints one)",
+        };
+        return Err(format!("{KEY} is set but empty: give it {key}, or unset it"));
     }
     Key::from_base64(&value.to_string_lossy()).map_err(|error| format!("{KEY} is {error}"))
 }
 
 /// Reads a key file: one key, and remarks in lines that begin with `#`.
-fn read_key(path: &Path) -> Result<Key, String> {
+fn read_key(path: &Path, end: End) -> Result<Key, String> {
     if path.to_str().is_some_and(values::is_key) {
         return Err(
             "the key itself stands where the name of its file belongs (and is no secret any more if \
@@ -115,23 +152,26 @@ fn read_key(path: &Path) -> Result<Key, String> {
     let name = path.display();
     let (file, octets) = file::read(path).map_err(|error| {
         let remedy = match error.kind() {
-            ErrorKind::NotFound => ": \"mpserver genkey > FILE\" makes one",
-            _ => "",
+            ErrorKind::NotFound => format!(": {}", end.remedy()),
+            ErrorKind::PermissionDenied => {
+                ": it must belong to the user that runs this program (chown)".to_owned()
+            }
+            _ => String::new(),
         };
         format!("cannot read the key file {name}: {error}{remedy}")
     })?;
-    let key = parse_key_file(&octets).map_err(|error| format!("key file {name}: {error}"))?;
+    let key = parse_key_file(&octets, end).map_err(|error| format!("key file {name}: {error}"))?;
     warn_of_readers(path, &file);
     Ok(key)
 }
 
-fn parse_key_file(octets: &[u8]) -> Result<Key, String> {
+fn parse_key_file(octets: &[u8], end: End) -> Result<Key, String> {
     let Ok(text) = str::from_utf8(file::without_byte_order_mark(octets)) else {
         return Err("it is no text, so it holds no key as \"mpserver genkey\" prints them".into());
     };
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     match (lines.next(), lines.count()) {
-        (None, _) => Err("it holds no key: \"mpserver genkey\" makes one".into()),
+        (None, _) => Err(format!("it holds no key: {}", end.remedy())),
         (Some(line), 0) => Key::from_base64(line).map_err(|error| error.to_string()),
         (Some(_), more) => Err(format!("it holds {} lines besides remarks; a key is one", more + 1)),
     }
@@ -155,19 +195,32 @@ fn warn_of_readers(path: &Path, file: &File) {
 #[cfg(not(unix))]
 fn warn_of_readers(_: &Path, _: &File) {}
 
-/// Says in the log, in one line, what this configuration does not protect from.
+/// Says in the log what this configuration does not protect from: in one line for the packets on the way,
+/// in another for mpclient's own listener.
 pub(super) fn warn(config: &Config) {
-    if let Some(warning) = warning(config) {
+    for warning in [warning(config), listener_warning(config)].into_iter().flatten() {
         log::warn!("{warning}");
     }
 }
 
+fn listener_warning(config: &Config) -> Option<String> {
+    let Role::Client { listen, .. } = config.role else { return None };
+    (!listen.ip().to_canonical().is_loopback())
+        .then(|| format!("listening on {listen}: whoever reaches this address can use the tunnel"))
+}
+
 fn warning(config: &Config) -> Option<String> {
-    let stranger = match config.role {
-        Role::Client { .. } => "the server is not authenticated: anybody on the way may pose as it",
-        Role::Server { .. } => "anybody may connect",
+    let (stranger, remedy) = match config.role {
+        Role::Client { .. } => (
+            "the server is not authenticated: anybody on the way may pose as it",
+            "copy mpserver's key file here and name it with --key-file FILE",
+        ),
+        Role::Server { .. } => (
+            "anybody may connect",
+            "make a key with \"(umask 077; mpserver genkey > FILE)\" and give it to both ends with \
+             --key-file FILE",
+        ),
     };
-    let remedy = "make a key with \"mpserver genkey > FILE\" and give it to both ends with --key-file FILE";
     match (config.security.encrypt, &config.security.key) {
         (true, Some(_)) => None,
         (true, None) => Some(format!("no key, so {stranger}; {remedy}")),
@@ -214,7 +267,7 @@ mod tests {
         for contents in
             [text.clone(), format!("{text}\n"), format!("\u{feff}# ours\r\n\r\n  # of 2026\r\n\t{text} \r\n")]
         {
-            assert_eq!(parse_key_file(contents.as_bytes()), Ok(key.clone()), "{contents:?}");
+            assert_eq!(parse_key_file(contents.as_bytes(), End::Client), Ok(key.clone()), "{contents:?}");
         }
     }
 
@@ -230,7 +283,7 @@ mod tests {
             (two.as_bytes(), "holds 2 lines"),
             (cut, "not a key"),
         ] {
-            let error = parse_key_file(contents).expect_err(reason);
+            let error = parse_key_file(contents, End::Server).expect_err(reason);
             assert!(error.contains(reason), "{error}");
             assert!(!error.contains(&text[..8]), "{error}");
         }
@@ -238,11 +291,11 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_no_key_is_refused_without_being_shown() {
-        assert_eq!(parse_variable(key(1).to_base64().as_ref()), Ok(key(1)));
+        assert_eq!(parse_variable(key(1).to_base64().as_ref(), End::Client), Ok(key(1)));
         for (value, reason) in
             [("", "MPTUNNEL_KEY is set but empty"), ("hunter2", "MPTUNNEL_KEY is not a key")]
         {
-            let error = parse_variable(value.as_ref()).expect_err(value);
+            let error = parse_variable(value.as_ref(), End::Client).expect_err(value);
             assert!(error.contains(reason) && !error.contains("hunter2"), "{error}");
         }
     }
@@ -252,10 +305,33 @@ mod tests {
         // A device is no file either, and gives nothing.
         let null = Path::new("/dev/null");
         let running = Security { encrypt: true, key: Some(key(1)) };
-        let sources = |running| KeySources { argument: Some(null), variable: None, setting: None, running };
+        let sources = |running| KeySources {
+            end: End::Client,
+            argument: Some(null),
+            variable: None,
+            setting: None,
+            running,
+        };
         assert!(resolve(&None, &sources(None)).is_err());
         let again = resolve(&None, &sources(Some(&running))).expect("the key that is in use");
         assert!(again.key == running.key);
+    }
+
+    #[test]
+    fn the_source_that_counts_is_named_and_its_key_is_not() {
+        let text = key(1).to_base64();
+        let place = Place { file: "mpclient.conf".into(), line: 4 };
+        let setting = (place, PathBuf::from("dir/key"));
+        let (argument, variable) = (Some(Path::new("other")), Some(OsStr::new(&text)));
+        for (argument, variable, setting, expected) in [
+            (argument, variable, Some(&setting), "key from --key-file other"),
+            (None, variable, Some(&setting), "key from MPTUNNEL_KEY"),
+            (None, None, Some(&setting), "key from the file dir/key (mpclient.conf:4)"),
+            (None, None, None, "no key"),
+        ] {
+            let sources = KeySources { end: End::Client, argument, variable, setting, running: None };
+            assert_eq!(sources.to_string(), expected);
+        }
     }
 
     #[test]

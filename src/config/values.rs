@@ -57,6 +57,26 @@ pub(super) fn port(word: &str) -> Result<u16, String> {
     }
 }
 
+/// A UDP port as an argument, whose name a message does not repeat.
+pub(super) fn port_argument(word: &str) -> Result<u16, String> {
+    port(word).map_err(|_| format!("{} is not a port: a number from 1 to 65535", Quoted(word)))
+}
+
+/// The first argument of mpserver, where some put something else.
+pub(super) fn listen_port(word: &str) -> Result<u16, String> {
+    match word {
+        "status" => Err(no_such_command(word)),
+        "genkey" => Err("genkey is a command, which stands alone: mpserver genkey".to_owned()),
+        _ => port_argument(word)
+            .map_err(|error| format!("{error}; the order is LISTEN_PORT TARGET_HOST TARGET_PORT")),
+    }
+}
+
+/// What is said of a command that is planned.
+pub(super) fn no_such_command(word: &str) -> String {
+    format!("there is no command {} yet", Quoted(word))
+}
+
 /// A name, an IPv4 address, or an IPv6 address with or without brackets.
 pub(super) fn host(word: &str) -> Result<Host, String> {
     let bracketed = word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -169,6 +189,16 @@ mod tests {
             let error = port(word).expect_err(word);
             assert_eq!(error, format!("{word:?} is not between 1 and 65535"));
         }
+    }
+
+    #[test]
+    fn an_argument_that_is_no_port_is_told_what_is_wanted() {
+        assert_eq!(listen_port("2000"), Ok(2000));
+        let no_port = "\"1.2.3.4\" is not a port: a number from 1 to 65535";
+        assert_eq!(port_argument("1.2.3.4"), Err(no_port.to_owned()));
+        let order = "; the order is LISTEN_PORT TARGET_HOST TARGET_PORT";
+        assert_eq!(listen_port("1.2.3.4"), Err(format!("{no_port}{order}")));
+        assert_eq!(listen_port("status"), Err("there is no command \"status\" yet".to_owned()));
     }
 
     #[test]

@@ -48,7 +48,19 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        f.write_str(": another program, or this one once more, has the port (ss -lunp tells)")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str(": ports below 1024 need root or CAP_NET_BIND_SERVICE")
+                    }
+                    io::ErrorKind::AddrNotAvailable => f.write_str(": no interface has this address"),
+                    _ => Ok(()),
+                }
+            }
             Self::System(what, error) => write!(f, "cannot {what}: {error}"),
         }
     }
@@ -131,7 +143,6 @@ impl EventLoop {
         };
         let opened = this.sockets.open(LISTENER, Bind::Listen(address));
         opened.map_err(|error| StartError::Listen(address, error))?;
-        info!("listening on {}", this.listen_addr());
         Ok(this)
     }
 
@@ -310,6 +321,7 @@ impl EventLoop {
         let Some((signals, reload)) = &mut self.signals else { return };
         for signal in signals.pending() {
             if signal != SIGHUP {
+                info!("stopped by {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
                 self.stopper.stopped.store(true, Ordering::Release);
             } else if let Some(config) = reload() {
                 self.tunnel.reconfigure(now, config);
@@ -321,4 +333,26 @@ impl EventLoop {
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
 fn clock() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told_with_the_remedy() {
+        for (kind, remedy) in [
+            (
+                io::ErrorKind::AddrInUse,
+                ": another program, or this one once more, has the port (ss -lunp tells)",
+            ),
+            (io::ErrorKind::PermissionDenied, ": ports below 1024 need root or CAP_NET_BIND_SERVICE"),
+            (io::ErrorKind::AddrNotAvailable, ": no interface has this address"),
+            (io::ErrorKind::OutOfMemory, ""),
+        ] {
+            let error = StartError::Listen(([192, 0, 2, 1], 53).into(), kind.into()).to_string();
+            let expected = format!("cannot listen on 192.0.2.1:53: {}{remedy}", io::Error::from(kind));
+            assert_eq!(error, expected);
+        }
+    }
 }

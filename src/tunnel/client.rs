@@ -25,6 +25,7 @@ use super::path::USABLE_FOR;
 use super::probing::{Phase, Probing, Standing};
 use super::role::{Bridge, Copies};
 use super::session::Session;
+use super::silence::Silence;
 use super::wire::{ClientId, Control, FlowId, Header, Reject, SessionId, Type};
 
 /// New keys are asked for when the old ones are this old: early enough before
@@ -41,8 +42,6 @@ const INIT_LONGEST: Duration = Duration::from_millis(350);
 const INIT_LIFETIME: Duration = Duration::from_secs(10);
 /// How long a new session may take to prove itself: long enough for any round trip.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
-/// No answer at all for this long is said in the log.
-const COMPLAIN_AFTER: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub struct Client {
@@ -58,7 +57,7 @@ pub struct Client {
     proof: Option<Proof>,
     /// Since when, and why, a new session is wanted, over all inits that this takes.
     trying: Option<(Instant, Why)>,
-    complained: bool,
+    silence: Silence,
     housekeeping: Instant,
     /// When the paths are to be chosen anew.
     steer_at: Option<Instant>,
@@ -106,7 +105,7 @@ impl Client {
             handshake: None,
             proof: None,
             trying: None,
-            complained: false,
+            silence: Silence::default(),
             housekeeping: now,
             steer_at: None,
         };
@@ -230,19 +229,12 @@ impl Client {
     }
 
     fn complain(&mut self, now: Instant, fabric: &Fabric) {
-        let Some((since, _)) = self.trying else { return };
-        if self.complained || now.saturating_duration_since(since) < COMPLAIN_AFTER {
-            return;
+        if let Some((since, _)) = self.trying
+            && let Some(text) =
+                self.silence.complaint(now, since, self.ways.iter().flatten().count(), &fabric.security)
+        {
+            warn!("{text}");
         }
-        self.complained = true;
-        let security = &fabric.security;
-        warn!(
-            "no answer from mpserver through any of {} bridges: check that it runs and that the bridges \
-             lead to it; it must have {} and {} (its log tells if it does not); trying on",
-            self.ways.iter().flatten().count(),
-            if security.key.is_some() { "the same key" } else { "no key" },
-            if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" },
-        );
     }
 
     /// Takes a response that came over `link`.
@@ -365,7 +357,10 @@ impl Client {
         {
             // The server was only out of reach.
             self.handshake = None;
-            self.connected();
+            self.trying = None;
+            if let Some(text) = self.silence.over() {
+                info!("{text}");
+            }
         }
         fabric.peers[self.peer.0].update_carriers(now, &mut fabric.outbox);
         fabric.wake_at(now);
@@ -380,18 +375,18 @@ impl Client {
         self.proof = None;
         self.handshake = None;
         fabric.counters.handshakes += 1;
-        match self.trying {
-            Some((_, Why::Lost)) => info!("no path was answered; connected to mpserver anew"),
-            Some((_, Why::Rekey)) => debug!("new keys are in use"),
-            Some((_, Why::Start)) | None => info!("connected to mpserver"),
-        }
-        self.connected();
-    }
-
-    fn connected(&mut self) {
-        self.trying = None;
-        if std::mem::take(&mut self.complained) {
-            info!("mpserver answers again");
+        match self.trying.take() {
+            // Where keys were asked for in vain for long, that was said.
+            Some((_, Why::Rekey)) => {
+                debug!("new keys are in use");
+                if let Some(text) = self.silence.over() {
+                    info!("{text}");
+                }
+            }
+            trying => {
+                let since = trying.map_or(now, |(since, _)| since);
+                info!("{}", self.silence.connected(now, since));
+            }
         }
     }
 

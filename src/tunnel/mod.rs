@@ -30,6 +30,7 @@ pub mod role;
 mod server;
 pub mod session;
 pub mod set;
+mod silence;
 pub mod stats;
 mod steering;
 mod token;

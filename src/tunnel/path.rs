@@ -60,6 +60,8 @@ pub struct Arrival {
     pub copy: bool,
     /// Whether it returns the token that was sent to `link`.
     pub proven: bool,
+    /// Whether its path is a backup.
+    pub backup: bool,
 }
 
 /// What a probe told the server about a path.
@@ -69,6 +71,8 @@ pub struct Probed {
     pub validated: bool,
     /// Whether that is new.
     pub moved: bool,
+    /// Whether the path carries copies again, or for the first time.
+    pub up: bool,
     /// Probes received on this path.
     pub count: u32,
 }
@@ -103,9 +107,9 @@ impl Path {
     ///
     /// | the newest probe comes | and returns its token | and not |
     /// |---|---|---|
-    /// | over the path's link | it stays | it stays, for [`STAYS_PROVEN`] |
-    /// | over the link before | it goes back | it goes back, for [`STAYS_PROVEN`], if the probe is no copy |
-    /// | from elsewhere, and the link missed more than [`MISSED`] | it moves | |
+    /// | over the path's link | it stays | it stays, for `STAYS_PROVEN` |
+    /// | over the link before | it goes back | it goes back, for `STAYS_PROVEN`, if the probe is no copy |
+    /// | from elsewhere, and the link missed more than `MISSED` | it moves | |
     ///
     /// # Errors
     /// [`Reject::Copy`]: it says nothing new.
@@ -115,6 +119,7 @@ impl Path {
         }
         let newest = probe.number.saturating_add(1) == self.next_number;
         let here = self.link == Some(probe.link);
+        let was_usable = self.usable(now, probe.backup);
         let former = self.former.filter(|(link, _)| *link == probe.link);
         let delivered = self.heard_number == Some(probe.number);
         if probe.copy && (!newest || delivered && former.is_none()) {
@@ -143,7 +148,8 @@ impl Path {
             self.heard = Some(now);
             self.heard_number = self.heard_number.max(Some(probe.number));
         }
-        Ok(Probed { validated, moved: validated && !here, count: self.probes_received })
+        let (moved, up) = (validated && !here, validated && !was_usable);
+        Ok(Probed { validated, moved, up, count: self.probes_received })
     }
 }
 
@@ -165,7 +171,7 @@ mod tests {
         copy: bool,
         proven: bool,
     ) -> (Option<bool>, Option<Link>) {
-        let arrival = Arrival { link: link(port), number, copy, proven };
+        let arrival = Arrival { link: link(port), number, copy, proven, backup: false };
         let probed = path.probed(Instant::now(), arrival);
         (probed.ok().map(|probed| probed.validated), path.link)
     }
@@ -177,6 +183,23 @@ mod tests {
         assert_eq!(probe(&mut path, 1, 1, false, true), (Some(true), Some(link(1))));
         assert!(path.usable(Instant::now(), false));
         assert!(!path.usable(Instant::now() + USABLE_FOR, false));
+    }
+
+    #[test]
+    fn a_path_comes_up_once_and_again_after_it_was_silent() {
+        let begin = Instant::now();
+        let mut path = Path::default();
+        let mut up = |port, number, proven, now| {
+            let arrival = Arrival { link: link(port), number, copy: false, proven, backup: false };
+            path.probed(now, arrival).expect("a new probe").up
+        };
+        assert!(!up(1, 0, false, begin), "it is not proven yet");
+        assert!(up(1, 1, true, begin));
+        assert!(!up(1, 2, true, begin), "it is up");
+        assert!(!up(2, 5, true, begin), "it has moved");
+        let later = begin + USABLE_FOR;
+        assert!(up(2, 6, true, later));
+        assert!(!up(2, 7, true, later));
     }
 
     #[test]

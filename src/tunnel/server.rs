@@ -199,10 +199,16 @@ impl Server {
             peer.paths.resize_with(number + 1, Path::default);
         }
         let proven = self.tokens.prove(now, control.client, control.path, link.remote, control.token);
-        let arrival = Arrival { link, number: control.number, copy, proven };
+        let backup = control.advice.policy.backups.has(number);
+        let arrival = Arrival { link, number: control.number, copy, proven, backup };
         let probed = peer.paths[number].probed(now, arrival)?;
         if !copy {
             peer.heard = now;
+        }
+        if probed.up
+            && let Some(left_out) = fabric.lines.line(now)
+        {
+            info!("client {}: path {number} is up from {}{left_out}", id.0, link.remote);
         }
         if probed.moved {
             debug!("client {}: path {number} comes from {}", id.0, link.remote);

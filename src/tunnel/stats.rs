@@ -110,9 +110,39 @@ impl fmt::Display for LeftOut {
     }
 }
 
+/// A time as it is told in the log: no more exact than its reader needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Spoken(pub Duration);
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, tenths) = (self.0.as_secs(), self.0.subsec_millis() / 100);
+        match seconds {
+            0..3 => write!(f, "{seconds}.{tenths} s"),
+            3..120 => write!(f, "{seconds} s"),
+            120..7_200 => write!(f, "{} minutes", seconds / 60),
+            7_200.. => write!(f, "{} hours", seconds / 3_600),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_told_in_the_unit_that_suits_it() {
+        for (seconds, expected) in [
+            (0.46, "0.4 s"),
+            (3.2, "3 s"),
+            (119.9, "119 s"),
+            (120.0, "2 minutes"),
+            (7_199.0, "119 minutes"),
+            (90_000.0, "25 hours"),
+        ] {
+            assert_eq!(Spoken(Duration::from_secs_f64(seconds)).to_string(), expected);
+        }
+    }
 
     #[test]
     fn a_minute_has_so_many_lines_and_the_next_begins_with_what_was_left_out() {

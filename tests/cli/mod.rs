@@ -58,9 +58,15 @@ fn assert_misuse(finished: &Finished, program: &str, expected: &str) {
 #[test]
 fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
     for (args, expected) in [
-        (&["0", "localhost", "1194"][..], "\"0\" is not between 1 and 65535"),
-        (&["70000", "localhost", "1194"], "\"70000\" is not between 1 and 65535"),
-        (&["2000", "localhost", "http"], "\"http\" is not between 1 and 65535"),
+        (&["0", "localhost", "1194"][..], "\"0\" is not a port: a number from 1 to 65535"),
+        (&["70000", "localhost", "1194"], "\"70000\" is not a port: a number from 1 to 65535"),
+        (&["2000", "localhost", "http"], "\"http\" is not a port: a number from 1 to 65535"),
+        (&["127.0.0.1", "1194", "2000"], "the order is LISTEN_PORT TARGET_HOST TARGET_PORT"),
+        (&["status"], "there is no command \"status\" yet"),
+        (&["2000", "127.0.0.1", "2000"], "target 127.0.0.1:2000 is mpserver itself"),
+        (&["2000", "localhost", "2000"], "target localhost:2000 is mpserver itself"),
+        (&["--bind", "192.0.2.1", "2000", "192.0.2.1", "2000"], "target 192.0.2.1:2000 is mpserver itself"),
+        (&["--listen", "127.0.0.1:3000", "2000", "localhost", "1194"], "unexpected argument '--listen'"),
         (&["2000", "1.2.3.400", "1194"], "\"1.2.3.400\" is not an IPv4 address"),
         (&["2000", "local host", "1194"], "\"local host\" is not a host"),
         (&["--bind", "eth0", "2000", "localhost", "1194"], "\"eth0\" is not an IP address"),
@@ -71,7 +77,7 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
             "key file /nonexistent/key: No such file",
         ),
         (&["2000", "localhost", "1194", "genkey"], "\"genkey\" is one argument too many"),
-        (&["--bind", "::", "genkey"], "\"genkey\" is not between 1 and 65535"),
+        (&["--bind", "::", "genkey"], "genkey is a command, which stands alone"),
         (&["--bind", "::"], "required arguments were not provided"),
         (&["--key-file", KEY, "2000", "localhost", "1194"], "the key itself stands where"),
         (&["genkey", "2000"], "unexpected argument '2000'"),
@@ -81,6 +87,7 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
         let finished = run(MPSERVER, args);
         assert_misuse(&finished, "mpserver", expected);
         assert!(!finished.stderr.contains(KEY), "a key is shown: {finished:?}");
+        assert!(!finished.stderr.contains("-- --"), "the tip leads nowhere: {finished:?}");
     }
 }
 
@@ -88,6 +95,8 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
 fn wrong_arguments_of_mpclient_are_told_and_end_with_2() {
     for (args, expected) in [
         (&["/nonexistent/mpclient.conf"][..], "/nonexistent/mpclient.conf: No such file"),
+        (&["genkey"], "genkey is a command of mpserver"),
+        (&["status"], "there is no command \"status\" yet"),
         (&["/"], "cannot read the configuration file /: Is a directory"),
         (&["--listen", "3000", "mpclient.conf"], "\"3000\" is not ADDRESS:PORT"),
         (&["--listen", "127.0.0.1:0", "mpclient.conf"], "port \"0\" is not between 1 and 65535"),
@@ -107,7 +116,7 @@ fn all_mistakes_of_a_file_and_of_the_variables_are_told_in_one_go() {
         "# bridges\r\n1.2.3.4 4000\r\n1.2.3.4 40000000\r\nbridge1:4000\r\n1.2.3.4 4000 bind=::1\r\n\
          colour = blue\r\nlisten = here\r\n",
     );
-    let variables = [("MPTUNNEL_ENCRYPT", "maybe"), ("MPTUNNEL_KEY", CUT_KEY)];
+    let variables = [("RUST_LOG", "inof"), ("MPTUNNEL_ENCRYPT", "maybe"), ("MPTUNNEL_KEY", CUT_KEY)];
     let finished = run_with(MPCLIENT, &[&path], &variables);
     assert_eq!(finished.code, Some(2), "{finished:?}");
     let expected = [
@@ -116,6 +125,7 @@ fn all_mistakes_of_a_file_and_of_the_variables_are_told_in_one_go() {
         format!("{path}:5: bind ::1 is an IPv6 address, and the bridge has an IPv4 address"),
         format!("{path}:6: unknown setting \"colour\": there are listen, key-file"),
         format!("{path}:7: listen \"here\" is not ADDRESS:PORT"),
+        "mpclient: RUST_LOG is \"inof\": set it to error, warn, info,".to_owned(),
         "mpclient: MPTUNNEL_ENCRYPT is \"maybe\": set it to 0,".to_owned(),
         "mpclient: MPTUNNEL_KEY is not a key: it has 43 characters".to_owned(),
     ];
@@ -131,8 +141,9 @@ fn all_mistakes_of_a_file_and_of_the_variables_are_told_in_one_go() {
 fn wrong_variables_are_told_with_name_and_value_and_a_key_is_never_shown() {
     for (name, value, expected) in [
         ("MPTUNNEL_ENCRYPT", "2", "MPTUNNEL_ENCRYPT is \"2\": set it to 0, false, no or off"),
+        ("RUST_LOG", "warn,debgu", "RUST_LOG is \"warn,debgu\": set it to"),
         ("MPTUNNEL_ENCRYPT", "", "MPTUNNEL_ENCRYPT is \"\": set it to"),
-        ("MPTUNNEL_KEY", "", "MPTUNNEL_KEY is set but empty"),
+        ("MPTUNNEL_KEY", "", "MPTUNNEL_KEY is set but empty: give it a key (\"mpserver genkey\" prints one)"),
         ("MPTUNNEL_KEY", CUT_KEY, "MPTUNNEL_KEY is not a key"),
     ] {
         let finished = run_with(MPSERVER, &["2000", "localhost", "1194"], &[(name, value)]);
@@ -154,6 +165,42 @@ fn a_key_file_that_holds_no_key_is_named_with_the_line_that_names_it() {
 }
 
 #[test]
+fn each_end_is_told_where_it_gets_a_key() {
+    let folder = folder("no_key");
+    let path = write(&folder, "mpclient.conf", "1.2.3.4 4000\n");
+    let empty = write(&folder, "empty", "# no key\n");
+    let missing = folder.join("missing");
+    let missing = missing.to_str().expect("test files have plain names");
+    let server = ["2000", "localhost", "1194"];
+    for key in [&empty[..], missing] {
+        let finished = run(MPCLIENT, &["--key-file", key, &path]);
+        assert_misuse(&finished, "mpclient", ": copy mpserver's key file here");
+        assert!(!finished.stderr.contains("genkey"), "{finished:?}");
+        let finished = run(MPSERVER, &[&["--key-file", key], &server[..]].concat());
+        assert_misuse(&finished, "mpserver", ": make one with \"(umask 077; mpserver genkey > FILE)\"");
+    }
+    let finished = run_with(MPCLIENT, &[&path], &[("MPTUNNEL_KEY", "")]);
+    assert_misuse(
+        &finished,
+        "mpclient",
+        "MPTUNNEL_KEY is set but empty: give it mpserver's key, or unset it",
+    );
+}
+
+#[test]
+fn a_bridge_that_is_mpclient_itself_is_a_mistake() {
+    let folder = folder("itself");
+    let path = write(&folder, "mpclient.conf", "1.2.3.4 4000\n127.0.0.1 4000\nlisten = 127.0.0.1:4000\n");
+    let finished = run(MPCLIENT, &[&path]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    let expected = format!("{path}:2: bridge 127.0.0.1:4000 is mpclient itself, which listens there");
+    assert!(finished.stderr.starts_with(&expected), "{finished:?}");
+    let (_socket, address) = taken_port();
+    let finished = run(MPCLIENT, &["--listen", &address.to_string(), &path]);
+    assert_eq!(finished.code, Some(1), "elsewhere it is another program's: {finished:?}");
+}
+
+#[test]
 fn a_port_in_use_ends_with_1_and_the_address() {
     let (_socket, address) = taken_port();
     let folder = folder("port_in_use");
@@ -165,7 +212,45 @@ fn a_port_in_use_ends_with_1_and_the_address() {
     ] {
         assert_eq!(finished.code, Some(1), "{finished:?}");
         let line = format!("{name}: cannot listen on {address}: ");
-        assert!(finished.stderr.lines().any(|said| said.starts_with(&line)), "{line}: {finished:?}");
+        let said = finished.stderr.lines().find(|said| said.starts_with(&line));
+        assert!(
+            said.is_some_and(|said| said.ends_with("has the port (ss -lunp tells)")),
+            "{line}: {finished:?}"
+        );
+    }
+}
+
+#[test]
+fn an_address_of_another_machine_cannot_be_listened_on() {
+    let finished = run(MPSERVER, &["--bind", "192.0.2.1", "2000", "localhost", "1194"]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let line =
+        finished.stderr.lines().find(|line| line.starts_with("mpserver: cannot listen on 192.0.2.1:2000: "));
+    assert!(line.is_some_and(|line| line.ends_with(": no interface has this address")), "{finished:?}");
+}
+
+#[test]
+fn a_listener_that_others_reach_is_warned_of() {
+    let folder = folder("listener");
+    let path = write(&folder, "mpclient.conf", "1.2.3.4 4000\n");
+    let (_socket, address) = taken_port();
+    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    for (listen, warned) in [(address, false), (everywhere, true)] {
+        let finished =
+            run_with(MPCLIENT, &["--listen", &listen.to_string(), &path], &[("MPTUNNEL_KEY", KEY)]);
+        let expected = format!("listening on {listen}: whoever reaches this address can use the tunnel");
+        assert_eq!(finished.stderr.contains(&expected), warned, "{finished:?}");
+    }
+}
+
+#[test]
+fn a_line_of_the_log_names_a_module_only_for_who_asks_for_more() {
+    let (_socket, address) = taken_port();
+    let args = ["--bind", "127.0.0.1", &address.port().to_string(), "localhost", "1194"];
+    for (level, named) in [("", false), ("warn", false), ("mptunnel=debug,warn", true)] {
+        let finished = run_with(MPSERVER, &args, &[("RUST_LOG", level)]);
+        let line = finished.stderr.lines().find(|line| line.contains(" WARN ")).expect("a warning");
+        assert_eq!(line.contains("mptunnel::config"), named, "{level}: {line}");
     }
 }
 
@@ -291,15 +376,24 @@ fn both_programs_end_with_0_when_told_to_stop() {
         Running::start(MPSERVER, &["--bind", "127.0.0.1", &port, "127.0.0.1", &target_port.to_string()], &[]);
     let client = Running::start(MPCLIENT, &[&path], &[]);
     // What has carried a datagram has long been waiting for signals.
+    let target_address = target.local_addr().expect("an address");
     let application = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let deadline = Instant::now() + PATIENCE;
     while target.recv(&mut [0; 16]).is_err() {
         assert!(Instant::now() < deadline, "nothing came through the tunnel within {PATIENCE:?}");
         let _ = application.send_to(b"through", listen);
     }
-    for (signal, running) in [("TERM", server), ("INT", client)] {
+    let version = env!("CARGO_PKG_VERSION");
+    let started = [
+        format!("mpserver {version}: listening on {bridge}, target {target_address}, no key, encryption on"),
+        format!("mpclient {version}: listening on {listen}, 1 bridge, no key, encryption on"),
+    ];
+    for ((signal, running), started) in [("TERM", server), ("INT", client)].into_iter().zip(started) {
         running.signal(signal);
         let finished = running.finish();
         assert_eq!(finished.code, Some(0), "{signal}: {finished:?}");
+        assert!(finished.stderr.contains(&started), "{started}: {finished:?}");
+        let last = finished.stderr.lines().last();
+        assert!(last.is_some_and(|line| line.ends_with(&format!("stopped by SIG{signal}"))), "{finished:?}");
     }
 }

@@ -73,8 +73,8 @@ fn a_printed_configuration_is_read_as_it_was_meant() {
         }
         fs::write(&file, &text).expect("a file that can be written");
         let args = ClientArgs { config: file.clone(), listen: None, shared: SharedArgs { key_file: None } };
-        let config = config::client(&args, &Variables { encrypt: None, key: None });
-        let role = config.unwrap_or_else(|mistakes| panic!("{text:?}: {mistakes:?}")).role;
+        let config = config::client(&args, &Variables::default());
+        let role = config.unwrap_or_else(|mistakes| panic!("{text:?}: {mistakes:?}")).config.role;
         let Role::Client { listen: read_listen, bridges: read, .. } = role else { panic!("a client's file") };
         assert_eq!(read_listen, listen, "{text:?}");
         let read: Vec<_> = read.into_iter().map(|bridge| bridge.endpoint).collect();

@@ -30,3 +30,4 @@ mod returning;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod setup;
+mod told;
