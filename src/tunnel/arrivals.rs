@@ -181,11 +181,16 @@ impl Arrivals {
         self.widen();
     }
 
-    /// What can be said of datagrams that are not settled, but older than `patience`.
-    pub fn overdue(&self, now: Instant, patience: Duration) -> Tally {
-        let old = |(at, _): &&(Instant, u64)| now.saturating_duration_since(*at) >= patience;
-        let Some(&(_, until)) = self.marks.iter().rev().find(old) else { return Tally::default() };
-        self.watched(self.settled, until).fold(Tally::default(), |mut tally, counter| {
+    /// What can be said of datagrams that are not settled, but older than `patience`, and not by more
+    /// than `span`.
+    pub fn overdue(&self, now: Instant, patience: Duration, span: Duration) -> Tally {
+        let older = |age: Duration| {
+            let old = move |(at, _): &&(Instant, u64)| now.saturating_duration_since(*at) >= age;
+            self.marks.iter().rev().find(old).map(|(_, next)| *next)
+        };
+        let Some(until) = older(patience) else { return Tally::default() };
+        let from = older(patience + span).unwrap_or(self.settled).max(self.settled);
+        self.watched(from, until).fold(Tally::default(), |mut tally, counter| {
             let arrived = self.entries[self.slot(counter)].arrived;
             tally.add(Tally { sent: 1, lost: u64::from(arrived.is_empty()) });
             tally

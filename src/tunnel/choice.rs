@@ -25,15 +25,18 @@ const SPENT: f64 = 0.5;
 const CAUTION: Duration = WINDOW;
 /// A set that lost more than the target in one of the last windows is not good enough.
 const REMEMBERED: Duration = Duration::from_secs(30);
-/// The chosen paths are left for others this often at most: each change costs a little certainty.
-const SETTLE_IN: Duration = Duration::from_secs(2);
-/// Of how many paths, the best by themselves, sets are formed: 255 sets.
-const CANDIDATES: usize = 8;
+/// The chosen paths are left for others this often at most: each change costs a little certainty, and
+/// the search some time.
+const SEARCH_EVERY: Duration = Duration::from_secs(2);
+/// Of how many paths, the best by themselves, sets are formed: 63 sets.
+const CANDIDATES: usize = 6;
 /// A datagram is missed no earlier than this after a later one arrived, besides what the paths
 /// differ in delay.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Without a target, the others are too bad for a backup to stay idle when they lose more.
-const BEARABLE: LossTarget = LossTarget(10_000);
+/// Without a target, the others are too bad for a backup to stay idle when they lose this part.
+const BEARABLE: f64 = 0.01;
+/// A path is dead when half of the datagrams of this time are missing.
+const DEAD_AFTER: Duration = Duration::from_millis(400);
 /// Fewer missing datagrams than this mean nothing by themselves.
 const MISSED: u64 = 3;
 /// Paths whose losses differ by less than this are ordered by delay.
@@ -63,13 +66,6 @@ impl Policy {
         let ordinary = usable - self.backups;
         if ordinary.is_empty() { usable } else { ordinary }
     }
-
-    fn target(&self) -> LossTarget {
-        match self.copies {
-            Copies::Target(target) => target,
-            Copies::All | Copies::Best(_) => BEARABLE,
-        }
-    }
 }
 
 /// The choice, and what is remembered for the next.
@@ -78,7 +74,8 @@ pub struct Choice {
     wanted: PathSet,
     /// When each usable path began to be it: what it did before says nothing.
     joined: [Option<Instant>; PathSet::LIMIT],
-    changed: Option<Instant>,
+    /// When the paths were last searched for better ones.
+    searched: Option<Instant>,
     /// Until when all ordinary paths are wanted.
     cautious: Option<Instant>,
     /// Until when the backups are wanted too.
@@ -106,15 +103,22 @@ impl Choice {
                 _ => {}
             }
         }
-        let recent = recent(now, self.wanted, arrivals, journal);
-        let allowed = policy.target().part() * recent.sent as f64;
-        let bad = recent.lost > 0
-            && recent.lost as f64 >= SPENT * allowed
-            && (recent.lost >= MISSED || policy.copies != Copies::All);
-        if bad && self.covers(ordinary) && !(usable | policy.backups).within(ordinary) {
+        let mut recent = missing(now, self.wanted, arrivals, SETTLED_AFTER);
+        recent.add(journal.lost(now, WINDOW - SETTLED_AFTER));
+        let lost_part =
+            |tally: Tally, part: f64| tally.lost > 0 && tally.lost as f64 >= part * tally.sent as f64;
+        let bearable = match policy.copies {
+            Copies::Target(target) => SPENT * target.part(),
+            Copies::All | Copies::Best(_) => BEARABLE,
+        };
+        let bad = lost_part(recent, bearable);
+        // So many copies are so many, whatever the paths lose; but not over a path that has died.
+        let latest = missing(now, self.wanted, arrivals, DEAD_AFTER);
+        let dead = latest.lost >= MISSED && lost_part(latest, 0.5);
+        if bad && recent.lost >= MISSED && ordinary.within(self.wanted) {
             self.desperate = Some(now + CAUTION);
         }
-        if bad {
+        if dead || bad && matches!(policy.copies, Copies::Target(_)) {
             self.cautious = Some(now + CAUTION);
         }
         self.cautious.take_if(|until| now >= *until);
@@ -123,28 +127,20 @@ impl Choice {
             usable | policy.backups
         } else if self.cautious.is_some() || recent.sent < FEW && matches!(policy.copies, Copies::Target(_)) {
             ordinary
-        } else if self.changed.is_some_and(|at| now.saturating_duration_since(at) < SETTLE_IN)
+        } else if self.searched.is_some_and(|at| now.saturating_duration_since(at) < SEARCH_EVERY)
             && self.wanted.within(ordinary)
             && !self.wanted.is_empty()
         {
             self.wanted
         } else {
-            let wanted = match policy.copies {
+            self.searched = Some(now);
+            match policy.copies {
                 Copies::All => ordinary,
                 Copies::Best(count) => best(now, count.into(), ordinary, arrivals, journal),
                 Copies::Target(target) => self.fewest(now, target, recent.sent, ordinary, arrivals, journal),
-            };
-            if wanted != self.wanted {
-                self.changed = Some(now);
             }
-            wanted
         };
         self.wanted
-    }
-
-    /// Whether the choice so far takes in all these.
-    fn covers(&self, paths: PathSet) -> bool {
-        paths.within(self.wanted)
     }
 
     /// The smallest set that is good enough; of several the one in use, or the one that loses least.
@@ -186,13 +182,10 @@ impl Choice {
     }
 }
 
-/// What was lost of the datagrams of the last window, those not settled included.
-fn recent(now: Instant, chosen: PathSet, arrivals: &Arrivals, journal: &Journal) -> Tally {
-    let slowest =
-        chosen.iter().filter_map(|path| arrivals.brought().get(path)).map(|path| path.lateness()).max();
-    let mut tally = arrivals.overdue(now, PATIENCE + 2 * slowest.unwrap_or_default());
-    tally.add(journal.lost(now, WINDOW - SETTLED_AFTER));
-    tally
+/// What is missing of the datagrams that are late, but not settled yet and not older than `span`.
+fn missing(now: Instant, chosen: PathSet, arrivals: &Arrivals, span: Duration) -> Tally {
+    let lateness = chosen.iter().filter_map(|path| arrivals.brought().get(path)).map(|path| path.lateness());
+    arrivals.overdue(now, PATIENCE + 2 * lateness.max().unwrap_or_default(), span)
 }
 
 /// The best paths, so many.

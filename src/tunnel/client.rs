@@ -349,7 +349,9 @@ impl Client {
         way.answered();
         peer.paths[path].heard = Some(now);
         peer.heard = now;
-        peer.steering.advised(header.session, header.counter, path, &control.advice);
+        if peer.is_newest(header.session) {
+            peer.steering.advised(header.session, header.counter, path, &control.advice);
+        }
         if peer.next().is_some_and(|session| session.local_id == header.session) {
             self.confirm(now, fabric);
         } else if !self.probing.lost(now)

@@ -173,7 +173,9 @@ impl Tunnel {
         let len = sealed.len();
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
         let opened = session.open_data(header, sealed);
+        // In the session before, what still comes is the end of it.
         if matches!(opened, Ok(_) | Err(Reject::Copy))
+            && peer.is_current(header.session)
             && let Some(path) = peer.path_at(link)
         {
             peer.steering.note(now, header.session, header.counter, path, len);

@@ -80,6 +80,12 @@ impl Peer {
         self.current.as_ref()
     }
 
+    /// Whether datagrams leave in this session.
+    #[inline]
+    pub fn is_current(&self, id: SessionId) -> bool {
+        self.current.as_ref().is_some_and(|session| session.local_id == id)
+    }
+
     /// The session that is being tried.
     pub fn next(&self) -> Option<&Session> {
         self.next.as_ref()
@@ -88,6 +94,11 @@ impl Peer {
     /// The session that probes leave in: a new one proves itself by them.
     pub fn newest(&mut self) -> Option<&mut Session> {
         self.next.as_mut().or(self.current.as_mut())
+    }
+
+    /// Whether this is the session that probes leave in. What comes in another is of the past.
+    pub fn is_newest(&self, id: SessionId) -> bool {
+        self.next.as_ref().or(self.current.as_ref()).is_some_and(|session| session.local_id == id)
     }
 
     /// Begins to try a session. Returns the id of the one it displaces.

@@ -213,8 +213,11 @@ impl Server {
         if probed.moved {
             debug!("client {}: path {number} comes from {}", id.0, link.remote);
         }
-        peer.steering.policy = control.advice.policy;
-        peer.steering.advised(header.session, header.counter, number, &control.advice);
+        if peer.is_newest(header.session)
+            && peer.steering.advised(header.session, header.counter, number, &control.advice)
+        {
+            peer.steering.policy = control.advice.policy;
+        }
         let token = self.tokens.give(now, control.client, control.path, link.remote);
         let advice = peer.steering.advice(number);
         let reply = Control { validated: probed.validated, count: probed.count, token, advice, ..control };

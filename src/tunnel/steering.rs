@@ -137,19 +137,21 @@ impl Steering {
         self.said = now;
     }
 
-    /// Takes what the other end says on a path, in the control packet of this counter.
-    pub fn advised(&mut self, session: SessionId, counter: u64, path: usize, advice: &Advice) {
+    /// Takes what the other end says on a path, in the control packet of this counter. Returns whether
+    /// it is the newest.
+    pub fn advised(&mut self, session: SessionId, counter: u64, path: usize, advice: &Advice) -> bool {
         if path >= self.told.len() {
             self.told.resize(path + 1, [Advice::UNKNOWN; 2]);
         }
         self.told[path] = advice.loss;
         if self.newest.is_some_and(|(known, newest)| known == session && counter < newest) {
-            return;
+            return false;
         }
         self.newest = Some((session, counter));
         self.advised = advice.wanted;
         self.sampled = advice.spread.sampled;
         self.arrivals.announce(session, advice.spread);
+        true
     }
 
     // ---- what we send ----
@@ -175,7 +177,7 @@ impl Steering {
         };
         let sampled = ordinary | chosen;
         let idle = (sampled - chosen).len();
-        let every = (SAMPLES_COST * idle).div_ceil(chosen.len().max(1)).max(1);
+        let every = (SAMPLES_COST * idle).div_ceil(chosen.len().max(1)).max(2);
         let sample = if idle == 0 { 0 } else { every.next_power_of_two().trailing_zeros() as u8 };
         if (sampled, chosen, sample) != (self.spread.sampled, self.spread.chosen, self.spread.sample) {
             self.spread = Spread { sampled, chosen, since: counter, sample };
