@@ -52,10 +52,10 @@ impl Tally {
         (self.sent > 0).then(|| self.lost as f64 / self.sent as f64)
     }
 
-    /// Counts others in.
+    /// Counts others in. A peer that skips counters makes the numbers as large as it likes.
     pub fn add(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.lost += other.lost;
+        self.sent = self.sent.saturating_add(other.sent);
+        self.lost = self.lost.saturating_add(other.lost);
     }
 }
 
@@ -146,17 +146,20 @@ impl Arrivals {
             self.marks.push_back((now, self.next));
         }
         self.next = self.next.max(counter + 1);
-        if counter & ((1 << self.shift) - 1) != 0 || counter < self.settled {
+        if counter < self.settled {
             return;
         }
         self.make_room(counter);
+        if counter & ((1 << self.shift) - 1) != 0 {
+            return;
+        }
         let clock = now.saturating_duration_since(self.base.unwrap_or(now)).as_micros() as u32;
         let slot = self.slot(counter);
         let entry = &mut self.entries[slot];
         let brought = &mut self.brought[path];
         if entry.arrived.is_empty() {
             entry.first = clock;
-            brought.first += 1 << self.shift;
+            brought.first = brought.first.saturating_add(1 << self.shift);
         }
         let late = i64::from(clock.wrapping_sub(entry.first));
         brought.late += (late - brought.late) / SMOOTHED_OVER;
@@ -262,5 +265,118 @@ impl Arrivals {
         // What was brought was sent, whatever was announced.
         let sent = spread.of(counter) | arrived;
         Some(Outcome { sent, arrived, weight: 1 << self.shift })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: SessionId = SessionId(7);
+    const MS: Duration = Duration::from_millis(1);
+
+    fn set(paths: &[usize]) -> PathSet {
+        paths.iter().copied().collect()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn begin() -> Instant {
+        Instant::now()
+    }
+
+    /// Arrivals of a sender that uses two paths.
+    fn arrivals() -> Arrivals {
+        let mut arrivals = Arrivals::default();
+        let both = set(&[0, 1]);
+        arrivals.announce(SESSION, Spread { sampled: both, chosen: both, since: 0, sample: 0 });
+        arrivals
+    }
+
+    fn settled(arrivals: &mut Arrivals, now: Instant) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        arrivals.settle(now, |outcome| outcomes.push(outcome));
+        outcomes
+    }
+
+    #[test]
+    fn a_datagram_is_settled_with_the_paths_that_brought_it_in_time() {
+        let begin = begin();
+        let mut arrivals = arrivals();
+        arrivals.note(begin, SESSION, 0, 0, 100);
+        arrivals.note(begin + 40 * MS, SESSION, 0, 1, 100);
+        // Nothing brings number 1; number 2 shows that it was sent.
+        arrivals.note(begin + 100 * MS, SESSION, 2, 1, 100);
+        arrivals.note(begin + 200 * MS, SESSION, 3, 1, 100);
+        let overdue = |patience| arrivals.overdue(begin + 300 * MS, patience * MS, SETTLED_AFTER);
+        assert_eq!((overdue(150), overdue(250)), (Tally { sent: 1, lost: 0 }, Tally::default()));
+        assert_eq!(overdue(100), Tally { sent: 3, lost: 1 });
+        assert_eq!(settled(&mut arrivals, begin + 2900 * MS), []);
+        let outcome = |arrived: &[usize]| Outcome { sent: set(&[0, 1]), arrived: set(arrived), weight: 1 };
+        let outcomes = settled(&mut arrivals, begin + 3250 * MS);
+        assert_eq!(outcomes, [outcome(&[0, 1]), outcome(&[]), outcome(&[1])]);
+        // Too late to be of use, and counted as a copy alone.
+        arrivals.note(begin + 3300 * MS, SESSION, 1, 0, 100);
+        let [first, second] = arrivals.brought() else { panic!("two paths") };
+        assert_eq!((first.copies, first.first, first.overtaken), (2, 1, 0));
+        assert_eq!((second.copies, second.first, second.octets), (3, 2, 300));
+        assert!(second.lateness() > Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_announced_says_which_paths_a_datagram_went_over() {
+        let begin = begin();
+        let mut arrivals = arrivals();
+        arrivals.announce(SESSION, Spread { sampled: set(&[0, 1]), chosen: set(&[0]), since: 2, sample: 2 });
+        for counter in 0..8 {
+            arrivals.note(begin + 60 * MS * counter, SESSION, counter.into(), 0, 100);
+        }
+        let sent: Vec<_> =
+            settled(&mut arrivals, begin + 10_000 * MS).iter().map(|outcome| outcome.sent.len()).collect();
+        // Every fourth is a sample; the last is not known to be over yet.
+        assert_eq!(sent, [2, 2, 1, 1, 2, 1, 1]);
+    }
+
+    /// Plays datagrams at a rate, all brought by both paths. Returns how many were settled, and lost.
+    fn play(arrivals: &mut Arrivals, from: Instant, first: u64, per_ms: u64, ms: u64) -> (u64, u64) {
+        let (mut sent, mut lost) = (0, 0);
+        for at in 0..ms {
+            let now = from + MS * at as u32;
+            for counter in first + at * per_ms..first + (at + 1) * per_ms {
+                arrivals.note(now, SESSION, counter, 0, 100);
+                arrivals.note(now, SESSION, counter, 1, 100);
+            }
+            arrivals.settle(now, |outcome| {
+                sent += outcome.weight;
+                lost += if outcome.arrived.is_empty() { outcome.weight } else { 0 };
+            });
+        }
+        (sent, lost)
+    }
+
+    #[test]
+    fn at_a_high_rate_some_stand_for_all_and_none_seems_lost() {
+        let begin = begin();
+        let mut arrivals = arrivals();
+        let (sent, lost) = play(&mut arrivals, begin, 0, 20, 10_000);
+        assert_eq!(lost, 0);
+        assert!((130_000..150_000).contains(&sent), "{sent} of the 140,000 that are older than 3 s");
+        assert!(arrivals.shift >= 4 && arrivals.entries.len() == WATCHED as usize);
+        // Slower again, more are watched again, in the end.
+        let (_, lost) = play(&mut arrivals, begin + 10_000 * MS, 200_000, 1, 60_000);
+        assert_eq!((lost, arrivals.shift), (0, 1));
+    }
+
+    #[test]
+    fn a_peer_that_skips_counters_costs_neither_memory_nor_time() {
+        let begin = begin();
+        let mut arrivals = arrivals();
+        for (at, counter) in [5, 1 << 20, 1 << 40, u64::MAX - 1, 6].into_iter().enumerate() {
+            let now = begin + 1000 * MS * at as u32;
+            arrivals.note(now, SESSION, counter, at % 2, 100);
+            arrivals.overdue(now, MS, SETTLED_AFTER);
+            arrivals.settle(now, |_| {});
+        }
+        arrivals.settle(begin + 10_000 * MS, |_| {});
+        assert_eq!(arrivals.entries.len(), WATCHED as usize);
     }
 }

@@ -48,15 +48,12 @@ impl Journal {
     /// Writes down what came of a datagram.
     pub fn add(&mut self, now: Instant, outcome: Outcome) {
         let Outcome { sent, arrived, weight } = outcome;
-        self.total.sent += weight;
-        if arrived.is_empty() {
-            self.total.lost += weight;
-        }
+        self.total.add(Tally { sent: weight, lost: if arrived.is_empty() { weight } else { 0 } });
         if let Some(path) = arrived.only().filter(|_| sent.len() > 1) {
             if path >= self.saved.len() {
                 self.saved.resize(path + 1, 0);
             }
-            self.saved[path] += weight;
+            self.saved[path] = self.saved[path].saturating_add(weight);
         }
         if self.seconds.back().is_none_or(|last| now.saturating_duration_since(last.since) >= SECOND) {
             self.forget(now);
