@@ -31,6 +31,10 @@ pub struct Host {
     next_port: u16,
     /// The tunnel, while the process runs.
     pub tunnel: Option<Tunnel>,
+    /// Whether its machine sleeps: nothing reaches it, and nothing is done.
+    pub asleep: bool,
+    /// How long its clock has stood still.
+    pub behind: Duration,
     /// Its open sockets' addresses.
     pub sockets: HashMap<SocketId, SocketAddr>,
 }
@@ -52,7 +56,17 @@ impl Host {
     /// A process that does not run yet.
     pub fn new(config: Config, ips: [IpAddr; 2], seed: u64) -> Self {
         let sockets = HashMap::new();
-        Self { config, ips, seed, starts: 0, next_port: 30_000, tunnel: None, sockets }
+        Self {
+            config,
+            ips,
+            seed,
+            starts: 0,
+            next_port: 30_000,
+            tunnel: None,
+            asleep: false,
+            behind: Duration::ZERO,
+            sockets,
+        }
     }
 
     /// Starts the process, with other random numbers than before.
@@ -108,6 +122,7 @@ impl Host {
 
     /// When the tunnel wants to be woken.
     pub fn timer(&self, base: Instant) -> Option<Duration> {
-        self.tunnel.as_ref().map(|tunnel| tunnel.poll_timeout().saturating_duration_since(base))
+        let tunnel = self.tunnel.as_ref().filter(|_| !self.asleep)?;
+        Some(tunnel.poll_timeout().saturating_duration_since(base) + self.behind)
     }
 }

@@ -134,6 +134,21 @@ impl Sim {
         self.base + self.now
     }
 
+    /// The time by a process's clock.
+    fn instant_at(&self, host: HostId) -> Instant {
+        self.instant() - self.hosts[host].behind
+    }
+
+    /// Has a client's machine, with its applications, sleep for a while. Its clock goes on meanwhile, or
+    /// stands still: systems differ.
+    pub fn suspend_client(&mut self, client: usize, time: Duration, clock_goes_on: bool) {
+        self.hosts[client + 1].asleep = true;
+        self.run_for(time);
+        let host = &mut self.hosts[client + 1];
+        host.asleep = false;
+        host.behind += if clock_goes_on { Duration::ZERO } else { time };
+    }
+
     /// The running server.
     pub fn server(&self) -> &Tunnel {
         self.hosts[SERVER].tunnel.as_ref().expect("the server runs")
@@ -193,7 +208,8 @@ impl Sim {
     }
 
     fn start(&mut self, host: HostId) {
-        self.hosts[host].start(self.base + self.now);
+        let now = self.instant_at(host);
+        self.hosts[host].start(now);
     }
 
     fn kill(&mut self, host: HostId) {
@@ -205,13 +221,15 @@ impl Sim {
     /// Sends one datagram. From the target it goes where the application was last seen, if it was.
     pub fn send(&mut self, app: App, way: Way, len: usize) {
         match way {
+            Way::Up if self.hosts[app.client + 1].asleep => {}
             Way::Up => {
                 let mut datagram = self.ledger.send(self.now, app, way, len);
                 let link = Link { socket: LISTENER, remote: application(app), local: None };
+                let now = self.instant_at(app.client + 1);
                 let host = &mut self.hosts[app.client + 1];
                 if let Some(tunnel) = &mut host.tunnel {
                     self.lives.insert((app, host.starts));
-                    tunnel.handle_input(self.base + self.now, link, &mut datagram);
+                    tunnel.handle_input(now, link, &mut datagram);
                 }
             }
             Way::Down => {
@@ -304,8 +322,9 @@ impl Sim {
         assert!(self.turns < MOST_TURNS, "at {:?} time stands still", self.now);
         self.now = next;
         let now = self.base + next;
-        for tunnel in self.hosts.iter_mut().filter_map(|host| host.tunnel.as_mut()) {
-            tunnel.handle_timeout(now);
+        for host in self.hosts.iter_mut().filter(|host| !host.asleep) {
+            let now = now - host.behind;
+            host.tunnel.iter_mut().for_each(|tunnel| tunnel.handle_timeout(now));
         }
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= next) {
             let what = entry.remove();
@@ -353,7 +372,7 @@ impl Sim {
                 }
             }
             Happening::Answer(host, start, name, answer) => {
-                let (now, host) = (self.base + self.now, &mut self.hosts[host]);
+                let (now, host) = (self.instant_at(host), &mut self.hosts[host]);
                 if let Some(tunnel) = host.tunnel.as_mut().filter(|_| host.starts == start) {
                     tunnel.handle_resolved(now, name, answer);
                 }
@@ -363,6 +382,9 @@ impl Sim {
 
     fn arrive(&mut self, from: SocketAddr, to: SocketAddr, sent: Duration, mut octets: Vec<u8>) {
         let Some(&(host, socket)) = self.sockets.get(&to) else { return };
+        if self.hosts[host].asleep {
+            return;
+        }
         let sum = octets
             .iter()
             .fold(self.now.as_nanos() as u64, |sum, octet| sum.rotate_left(5) ^ u64::from(*octet));
@@ -373,8 +395,8 @@ impl Sim {
             _ => self.account.arrived(self.now, &octets),
         }
         let link = Link { socket, remote: from, local: Some(to.ip()) };
+        let now = self.instant_at(host);
         let tunnel = self.hosts[host].tunnel.as_mut().expect("who has a socket runs");
-        let now = self.base + self.now;
         if is_local(host, socket) {
             tunnel.handle_input(now, link, &mut octets);
         } else {

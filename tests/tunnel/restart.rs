@@ -21,6 +21,10 @@ enum Fault {
     ClientThenServer(Duration),
     /// All paths are black.
     Blackout(Duration),
+    /// The client's machine sleeps; its clock goes on, or does not.
+    Suspended(Duration, bool),
+    /// Both machines sleep, and their clocks go on.
+    Jump(Duration),
 }
 
 impl Fault {
@@ -59,6 +63,8 @@ impl Fault {
                 sim.bridges.iter_mut().for_each(|bridge| bridge.black_out(when.clone()));
                 sim.run_for(gap);
             }
+            Self::Suspended(gap, clock_goes_on) => sim.suspend_client(0, gap, clock_goes_on),
+            Self::Jump(gap) => sim.now += gap,
         }
     }
 }
@@ -179,6 +185,20 @@ fn nothing_is_lost_on_clean_paths_once_a_restart_is_over() {
             }
         }
     });
+}
+
+/// A laptop that was closed. After the shorter time the server still knows it, after the longer one it
+/// does not.
+#[test]
+fn a_suspended_client_goes_on_within_a_second() {
+    for gap in [2 * MINUTE, 30 * MINUTE] {
+        all_recover(&[true, false].map(|clock_goes_on| Fault::Suspended(gap, clock_goes_on)), 3, 50);
+    }
+}
+
+#[test]
+fn a_jump_of_both_clocks_is_got_over_within_a_second() {
+    all_recover(&[Fault::Jump(180 * MINUTE)], 10, 50);
 }
 
 /// The response promises a session that nobody has any more.
