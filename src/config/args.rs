@@ -23,7 +23,7 @@ pub struct SharedArgs {
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Socket at which "status" asks this program [default: in $XDG_RUNTIME_DIR/mptunnel or /run/mptunnel]
+    /// Socket at which "status" asks [default: below $XDG_RUNTIME_DIR or /run]
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-pub use table::table;
+pub use table::{WIDTH, table};
 
 use crate::config::args::StatusArgs;
 use crate::tunnel::snapshot::{Program, SCHEMA, Snapshot};

@@ -10,7 +10,7 @@ use crate::tunnel::wire::Reject;
 /// What fits on every terminal that people use.
 pub const WIDTH: usize = 100;
 /// What is left of it for a bridge's name, where all else is as wide as it gets.
-const BRIDGE_WIDTH: usize = 27;
+const BRIDGE_WIDTH: usize = 28;
 /// A datagram's target, likewise.
 const ENDPOINT_WIDTH: usize = 40;
 
@@ -84,9 +84,8 @@ fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String)
 
 fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
     use Align::{Left, Right};
-    let head =
-        ["path", "bridge", "use", "status", "round trip", "shortest", "loss from there", "loss to there"];
-    let units = ["", "", "", "", "", "", "10 s / 5 min", "10 s / 5 min"];
+    let head = ["path", "bridge", "use", "status", "round trip", "loss from there", "loss to there"];
+    let units = ["", "", "", "", "", "10 s / 5 min", "10 s / 5 min"];
     let mut rows = vec![head.map(Cell::from).to_vec(), units.map(Cell::from).to_vec()];
     for path in paths {
         let (status, style) = match path.status {
@@ -99,23 +98,20 @@ fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
         let state = match (path.state, path.chosen) {
             (State::Use, true) => "yes",
             (State::Use, false) => "no",
-            (State::Backup, true) => "backup, yes",
+            (State::Backup, true) => "helps",
             (State::Backup, false) => "backup",
         };
-        let rtt = path.rtt.map(|rtt| (ms(rtt.smoothed_ms), ms(rtt.min_ms)));
-        let (rtt, shortest) = rtt.unwrap_or((UNKNOWN.to_owned(), UNKNOWN.to_owned()));
         rows.push(vec![
             path.number.to_string().into(),
             shorten(&path.bridge, BRIDGE_WIDTH).into(),
             state.into(),
             Cell::styled(status, if colour { style } else { "" }),
-            rtt.into(),
-            shortest.into(),
+            path.rtt.map_or(UNKNOWN.to_owned(), |rtt| ms(rtt.smoothed_ms)).into(),
             percents([path.loss_received.last_10s, path.loss_received.last_5min]).into(),
             percents([path.loss_sent.last_10s, path.loss_sent.last_5min]).into(),
         ]);
     }
-    grid::print(&[Right, Left, Left, Left, Right, Right, Right, Right], &rows, out);
+    grid::print(&[Right, Left, Left, Left, Right, Right, Right], &rows, out);
 }
 
 fn print_brought(paths: &[PathView], out: &mut String) {
@@ -123,31 +119,24 @@ fn print_brought(paths: &[PathView], out: &mut String) {
     if paths.iter().all(|path| path.copies == 0) {
         return;
     }
-    let head = [
-        "path",
-        "copies",
-        "amount",
-        "came first",
-        "came alone",
-        "overtaken",
-        "behind the first",
-        "variation",
-    ];
+    let head =
+        ["path", "copies", "amount", "came first", "alone", "overtaken", "behind", "shortest", "variation"];
     let mut rows = vec![head.map(Cell::from).to_vec()];
     for path in paths {
-        let overtaken = (path.copies > 0).then(|| path.overtaken as f64 / path.copies as f64);
+        let brought = path.copies > 0;
         rows.push(vec![
             path.number.to_string().into(),
             count(path.copies).into(),
             octets(path.octets).into(),
             percent(path.first_share).into(),
             count(path.saved).into(),
-            percent(overtaken).into(),
-            ms(path.lateness_ms).into(),
+            percent(brought.then(|| path.overtaken as f64 / path.copies as f64)).into(),
+            if brought { ms(path.lateness_ms) } else { UNKNOWN.to_owned() }.into(),
+            path.rtt.map_or(UNKNOWN.to_owned(), |rtt| ms(rtt.min_ms)).into(),
             path.rtt.map_or(UNKNOWN.to_owned(), |rtt| ms(rtt.variation_ms)).into(),
         ]);
     }
-    grid::print(&[Right; 8], &rows, out);
+    grid::print(&[Right; 9], &rows, out);
 }
 
 /// A reason in words.
