@@ -36,6 +36,11 @@ impl Flows {
         self.flows.len() >= MAX_FLOWS
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.flows.len()
+    }
+
     /// An id that no flow has. Ids are not taken again before all others were, so that a late
     /// packet of a flow that ended finds nobody. There is one unless [`Self::is_full`].
     pub fn free_id(&mut self) -> FlowId {

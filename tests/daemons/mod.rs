@@ -31,4 +31,5 @@ mod returning;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod setup;
+mod status;
 mod told;
