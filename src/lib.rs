@@ -15,6 +15,7 @@
 //! * [`tunnel`]: the packet switch, the same for both programs: sessions, paths, flows, and which
 //!   packet goes where. No sockets, no clock, no randomness that was not passed in.
 //! * [`net`]: the poll loop with descriptors and time, which knows nothing of roles.
+//! * [`status`]: a running program's snapshot, as `mpclient status` shows it.
 //! * [`program`]: what both `main` functions share.
 
 #![warn(clippy::disallowed_methods)]
@@ -22,4 +23,5 @@
 pub mod config;
 pub mod net;
 pub mod program;
+pub mod status;
 pub mod tunnel;

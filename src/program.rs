@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ContextKind;
-use log::{LevelFilter, error, info, warn};
+use log::{LevelFilter, debug, error, info, warn};
 
-use crate::config::args::ClientArgs;
-use crate::config::{self, Mistakes, Settings, Variables};
-use crate::net::{self, EventLoop, StartError};
+use crate::config::args::{ClientArgs, StatusArgs};
+use crate::config::{self, ControlPath, Mistakes, Settings, Variables};
+use crate::net::{self, Control, ControlError, EventLoop, StartError};
+use crate::status;
 use crate::tunnel::role::{Config, Role, Security};
+use crate::tunnel::snapshot::Program;
 
 /// Wrong use: another start will fail in the same way until the user changes something.
 const WRONG_USE: u8 = 2;
@@ -26,6 +28,8 @@ pub enum Failure {
     Misuse(Mistakes),
     /// Something else, told in a sentence.
     Failed(String),
+    /// The command of this name could not be carried out.
+    Command(&'static str, String),
 }
 
 impl From<Mistakes> for Failure {
@@ -69,6 +73,10 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
             tell(&format!("{name}: {text}"));
             FAILED.into()
         }
+        Err(Failure::Command(command, text)) => {
+            tell(&format!("{name} {command}: {text}"));
+            FAILED.into()
+        }
     }
 }
 
@@ -102,18 +110,57 @@ pub fn serve(
         warn!("cannot raise the limit of open files: {error}; the number of applications is limited by it");
     }
     keep_memory_private();
-    let Settings { config, summary } = settings;
+    let Settings { config, summary, control } = settings;
     let name = match config.role {
-        Role::Client { .. } => "mpclient",
-        Role::Server { .. } => "mpserver",
+        Role::Client { .. } => Program::Mpclient.name(),
+        Role::Server { .. } => Program::Mpserver.name(),
     };
     let mut event_loop = EventLoop::new(config)?;
     event_loop
         .obey_signals(reload)
         .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
+    if let Some(control) = open_control(name, &control)? {
+        event_loop
+            .answer_at(control)
+            .map_err(|error| Failure::Failed(format!("cannot wait at the control socket: {error}")))?;
+    }
     let (version, address) = (env!("CARGO_PKG_VERSION"), event_loop.listen_addr());
     info!("{name} {version}: listening on {address}, {summary}");
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
+}
+
+/// Opens the control socket. Without one at the usual place a tunnel is as good.
+fn open_control(name: &str, control: &ControlPath) -> Result<Option<Control>, Failure> {
+    let paths = match control {
+        ControlPath::Given(path) => {
+            let failed = |error| Failure::Failed(format!("cannot answer at {}: {error}", path.display()));
+            return Control::open(path).map(Some).map_err(failed);
+        }
+        ControlPath::Usual(paths) => paths,
+    };
+    let mut failures = Vec::new();
+    for path in paths {
+        let shown = path.display();
+        match net::make_folder(path).map_err(ControlError::from).and_then(|()| Control::open(path)) {
+            Ok(control) => return Ok(Some(control)),
+            Err(error @ ControlError::InUse) => {
+                warn!("\"{name} status\" will not see this one at {shown}: {error}");
+                return Ok(None);
+            }
+            Err(error) => failures.push(format!("{shown}: {error}")),
+        }
+    }
+    debug!("\"{name} status\" will not see this one: {}", failures.join("; "));
+    Ok(None)
+}
+
+/// Shows what a running program does.
+///
+/// # Errors
+/// There is none, or it does not answer.
+pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
+    let control = config::control_path(program, args.control.as_deref(), &Variables::from_env());
+    status::run(program, args, control.paths()).map_err(|text| Failure::Command("status", text))
 }
 
 /// Reads an mpclient's configuration again, while it runs with this key. `None`: there are mistakes, which

@@ -68,7 +68,7 @@ fuzz_target!(|octets: &[u8]| {
 
 fn parse(octets: &[u8]) -> Result<(std::net::SocketAddr, Vec<Bridge>, Copies), Mistakes> {
     fs::write(&*FILE, octets).expect("a file that can be written");
-    let args = ClientArgs { config: FILE.clone(), listen: None, shared: SharedArgs { key_file: None } };
+    let args = ClientArgs { config: FILE.clone(), excess: None, listen: None, shared: SharedArgs::default() };
     let variables = Variables { key: Some(KEY.into()), ..Variables::default() };
     let config = config::client(&args, &variables)?.config;
     let Role::Client { listen, bridges, copies } = config.role else {

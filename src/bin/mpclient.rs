@@ -2,14 +2,19 @@
 
 use std::process::ExitCode;
 
-use mptunnel::config::args::ClientArgs;
+use mptunnel::config::args::{ClientCommand, ClientCommandLine};
 use mptunnel::config::{self, Variables};
 use mptunnel::program;
+use mptunnel::tunnel::snapshot::Program;
 
 fn main() -> ExitCode {
-    program::main(|args: ClientArgs| {
-        let settings = config::client(&args, &Variables::from_env())?;
-        let security = settings.config.security.clone();
-        program::serve(settings, move || program::reload(&args, &security))
+    program::main(|line: ClientCommandLine| match (line.command, line.carry) {
+        (Some(ClientCommand::Status(args)), _) => program::show_status(Program::Mpclient, &args),
+        (None, Some(args)) => {
+            let settings = config::client(&args, &Variables::from_env())?;
+            let security = settings.config.security.clone();
+            program::serve(settings, move || program::reload(&args, &security))
+        }
+        (None, None) => unreachable!("clap asks for the file where there is no command"),
     })
 }

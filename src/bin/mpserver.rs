@@ -8,10 +8,12 @@ use mptunnel::config::args::{ServerArgs, ServerCommand};
 use mptunnel::config::{self, Variables};
 use mptunnel::program::{self, Failure};
 use mptunnel::tunnel::key::Key;
+use mptunnel::tunnel::snapshot::Program;
 
 fn main() -> ExitCode {
     program::main(|args: ServerArgs| match (args.command, args.serve) {
         (Some(ServerCommand::Genkey), _) => print_new_key(),
+        (Some(ServerCommand::Status(args)), _) => program::show_status(Program::Mpserver, &args),
         (None, Some(serve)) => program::serve(config::server(&serve, &Variables::from_env())?, || {
             info!("SIGHUP changes nothing here: mpserver's settings are its arguments, which take a restart");
             None

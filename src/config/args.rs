@@ -17,19 +17,70 @@ Environment:
   RUST_LOG          What to log: error, warn, info (the default), debug, trace or off";
 
 /// What both programs take.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct SharedArgs {
     /// File with the pre-shared key
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+
+    /// Socket at which "status" asks [default: below $XDG_RUNTIME_DIR or /run]
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// How a program's status is shown.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Print one JSON object instead of a table (docs/status.md describes it)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Ask and print anew each second, until interrupted
+    #[arg(long)]
+    pub watch: bool,
+
+    /// The socket that the program was given, where that is not the default
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
 }
 
 /// Takes applications' datagrams and sends each through all bridges
 #[derive(Parser, Debug)]
-#[command(name = "mpclient", version, after_help = client_notes())]
+#[command(
+    name = "mpclient",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = client_notes()
+)]
+pub struct ClientCommandLine {
+    /// What to do instead of carrying datagrams.
+    #[command(subcommand)]
+    pub command: Option<ClientCommand>,
+
+    /// How to carry them; there unless there is a command.
+    #[command(flatten)]
+    pub carry: Option<ClientArgs>,
+}
+
+/// What mpclient does besides carrying datagrams.
+#[derive(Subcommand, Debug)]
+pub enum ClientCommand {
+    /// Show what a running mpclient does: its paths, their losses and delays
+    Status(StatusArgs),
+}
+
+/// How an mpclient carries datagrams.
+// The group as with [`ServeArgs`].
+#[derive(Args, Debug)]
+#[group(args = ["config"])]
 pub struct ClientArgs {
     /// File with a line "HOST PORT" for each bridge, and settings "NAME = VALUE"
     pub config: PathBuf,
+
+    /// Nothing: what comes second is refused here, because clap would call it a wrong subcommand.
+    #[arg(hide = true, value_parser = values::excess)]
+    pub excess: Option<Infallible>,
 
     /// Where applications send their datagrams [default: 127.0.0.1:3000]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
@@ -64,6 +115,8 @@ pub struct ServerArgs {
 pub enum ServerCommand {
     /// Print a new pre-shared key, to be kept secret and given to both ends
     Genkey,
+    /// Show what a running mpserver does: its clients, their paths, losses and delays
+    Status(StatusArgs),
 }
 
 /// How an mpserver serves.

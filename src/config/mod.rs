@@ -10,6 +10,7 @@
 
 pub mod args;
 mod client_file;
+mod control;
 mod file;
 mod logging;
 mod security;
@@ -20,12 +21,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+pub use control::ControlPath;
 use log::warn;
 pub use security::Variables;
 pub(crate) use values::without_keys;
 
 use crate::tunnel::link::{Endpoint, Host};
 use crate::tunnel::role::{Config, Role, Security};
+use crate::tunnel::snapshot::Program;
 use args::{ClientArgs, ServeArgs};
 use security::{End, KeySources};
 
@@ -44,17 +47,19 @@ pub struct Settings {
     pub config: Config,
     /// What the tunnel leads to and how it is protected, for the log; never the key.
     pub summary: String,
+    /// Where it answers questions.
+    pub control: ControlPath,
 }
 
 impl Settings {
-    fn new(config: Config, key_source: &str) -> Self {
+    fn new(config: Config, key_source: &str, control: ControlPath) -> Self {
         let leads_to = match &config.role {
             Role::Client { bridges, .. } if bridges.len() == 1 => "1 bridge".to_owned(),
             Role::Client { bridges, .. } => format!("{} bridges", bridges.len()),
             Role::Server { target, .. } => format!("target {target}"),
         };
         let encryption = if config.security.encrypt { "on" } else { "off" };
-        Self { summary: format!("{leads_to}, {key_source}, encryption {encryption}"), config }
+        Self { summary: format!("{leads_to}, {key_source}, encryption {encryption}"), config, control }
     }
 }
 
@@ -121,7 +126,8 @@ fn read_client(
         let role = Role::Client { listen, bridges: file.bridges, copies: file.copies };
         let config = Config { role, security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
-        return Ok(Settings::new(config, &key_source));
+        let control = control_path(Program::Mpclient, args.shared.control.as_deref(), variables);
+        return Ok(Settings::new(config, &key_source, control));
     }
     Err(mistakes)
 }
@@ -153,7 +159,13 @@ pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mista
     let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
     let config = Config { role: Role::Server { listen, target }, security };
     security::warn(&config);
-    Ok(Settings::new(config, &sources.to_string()))
+    let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
+    Ok(Settings::new(config, &sources.to_string(), control))
+}
+
+/// Where a program answers questions, if `--control` says this.
+pub fn control_path(program: Program, argument: Option<&Path>, variables: &Variables) -> ControlPath {
+    ControlPath::new(program.name(), argument, variables.runtime_folder.as_deref())
 }
 
 /// Whether what is sent to this endpoint comes to this listener. A name that needs looking up is taken for
@@ -177,7 +189,10 @@ fn meant(config: &Path, error: Mistakes) -> Mistakes {
         "genkey" => {
             "genkey is a command of mpserver; mpclient takes the name of a configuration file".to_owned()
         }
-        "status" => values::no_such_command(&word),
+        "status" => {
+            "status is a command, which stands alone: mpclient status; a file of this name is ./status"
+                .to_owned()
+        }
         _ => return error,
     };
     Mistake { place: None, text }.into()

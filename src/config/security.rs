@@ -20,6 +20,7 @@ use crate::tunnel::role::{Config, Role, Security};
 const ENCRYPT: &str = "MPTUNNEL_ENCRYPT";
 const KEY: &str = "MPTUNNEL_KEY";
 const LOG: &str = "RUST_LOG";
+const RUNTIME_FOLDER: &str = "XDG_RUNTIME_DIR";
 
 /// The environment variables that count.
 #[derive(Clone, Default)]
@@ -30,12 +31,19 @@ pub struct Variables {
     pub key: Option<OsString>,
     /// `RUST_LOG`
     pub log: Option<OsString>,
+    /// `XDG_RUNTIME_DIR`
+    pub runtime_folder: Option<OsString>,
 }
 
 impl Variables {
     /// The variables of this process.
     pub fn from_env() -> Self {
-        Self { encrypt: env::var_os(ENCRYPT), key: env::var_os(KEY), log: env::var_os(LOG) }
+        Self {
+            encrypt: env::var_os(ENCRYPT),
+            key: env::var_os(KEY),
+            log: env::var_os(LOG),
+            runtime_folder: env::var_os(RUNTIME_FOLDER),
+        }
     }
 }
 

@@ -65,16 +65,10 @@ pub(super) fn port_argument(word: &str) -> Result<u16, String> {
 /// The first argument of mpserver, where some put something else.
 pub(super) fn listen_port(word: &str) -> Result<u16, String> {
     match word {
-        "status" => Err(no_such_command(word)),
-        "genkey" => Err("genkey is a command, which stands alone: mpserver genkey".to_owned()),
+        "genkey" | "status" => Err(format!("{word} is a command, which stands alone: mpserver {word}")),
         _ => port_argument(word)
             .map_err(|error| format!("{error}; the order is LISTEN_PORT TARGET_HOST TARGET_PORT")),
     }
-}
-
-/// What is said of a command that is planned.
-pub(super) fn no_such_command(word: &str) -> String {
-    format!("there is no command {} yet", Quoted(word))
 }
 
 /// A name, an IPv4 address, or an IPv6 address with or without brackets.
@@ -198,7 +192,8 @@ mod tests {
         assert_eq!(port_argument("1.2.3.4"), Err(no_port.to_owned()));
         let order = "; the order is LISTEN_PORT TARGET_HOST TARGET_PORT";
         assert_eq!(listen_port("1.2.3.4"), Err(format!("{no_port}{order}")));
-        assert_eq!(listen_port("status"), Err("there is no command \"status\" yet".to_owned()));
+        let alone = "status is a command, which stands alone: mpserver status";
+        assert_eq!(listen_port("status"), Err(alone.to_owned()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::control::Control;
 use super::gather::{self, Gather};
 use super::resolver::Resolver;
 use super::sockets::{Sockets, Trouble, is_full};
@@ -35,6 +36,7 @@ const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+const CONTROL: Token = Token(usize::MAX - 3);
 
 /// Why a program could not start.
 #[derive(Debug)]
@@ -106,6 +108,9 @@ pub struct EventLoop {
     sockets: Sockets,
     resolver: Resolver,
     signals: Option<(Signals, Reload)>,
+    control: Option<Control>,
+    /// Whether something may be to do at the control socket.
+    asked: bool,
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
@@ -133,6 +138,8 @@ impl EventLoop {
             sockets: Sockets::new(registry),
             resolver: Resolver::new(Arc::clone(&waker)),
             signals: None,
+            control: None,
+            asked: false,
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
             troubles: HashMap::new(),
@@ -170,6 +177,16 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Has a control socket answered with snapshots of the tunnel.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn answer_at(&mut self, mut control: Control) -> io::Result<()> {
+        control.register(self.poll.registry(), CONTROL)?;
+        self.control = Some(control);
+        Ok(())
+    }
+
     /// Runs until stopped.
     ///
     /// # Errors
@@ -179,8 +196,8 @@ impl EventLoop {
         let mut now = clock();
         let mut gather = Gather::new(now);
         while !self.stopper.stopped.load(Ordering::Acquire) {
-            let wait = match self.ready.is_empty() {
-                true => self.tunnel.poll_timeout().saturating_duration_since(now),
+            let wait = match self.ready.is_empty() && !self.asked {
+                true => self.next_timeout().saturating_duration_since(now),
                 false => Duration::ZERO,
             };
             if gather.pays(now, self.tunnel.counters().datagrams()) {
@@ -195,12 +212,18 @@ impl EventLoop {
                 match event.token() {
                     WAKER => {}
                     SIGNALS => self.take_signals(now),
+                    CONTROL => self.asked = true,
                     Token(id) => self.note_ready(SocketId(id as u32)),
                 }
             }
             self.turn(now);
         }
         Ok(())
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let control = self.control.as_ref().and_then(Control::deadline);
+        control.into_iter().fold(self.tunnel.poll_timeout(), Instant::min)
     }
 
     fn turn(&mut self, now: Instant) {
@@ -213,11 +236,25 @@ impl EventLoop {
         }
         self.tunnel.handle_timeout(now);
         self.flush(now);
+        self.answer(now);
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             if self.receive(now, id) {
                 self.ready.push_back(id);
             }
+        }
+    }
+
+    /// Answers whoever asks at the control socket.
+    fn answer(&mut self, now: Instant) {
+        let Some(control) = &mut self.control else { return };
+        if self.asked || control.deadline().is_some_and(|deadline| now >= deadline) {
+            let tunnel = &self.tunnel;
+            self.asked = control.serve(now, self.poll.registry(), CONTROL, || {
+                let mut json = serde_json::to_vec(&tunnel.snapshot(now)).expect("a snapshot is JSON");
+                json.push(b'\n');
+                json
+            });
         }
     }
 

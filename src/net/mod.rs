@@ -1,6 +1,7 @@
 //! Descriptors and time: one mio poll loop per process, the same for both programs. It knows
 //! nothing of roles; it does what the [tunnel](crate::tunnel) asks.
 
+mod control;
 mod event_loop;
 mod gather;
 mod options;
@@ -8,5 +9,6 @@ mod resolver;
 mod sockets;
 mod uplink;
 
+pub use control::{Control, ControlError, make_folder};
 pub use event_loop::{EventLoop, StartError, Stopper};
 pub use options::raise_open_files_limit;

@@ -93,6 +93,11 @@ impl Way {
         self.name
     }
 
+    /// Whether its name has, or had, an address.
+    pub fn is_resolved(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     /// Where the path's packets go, if there is an address and a socket.
     pub fn link(&self) -> Option<Link> {
         self.link

@@ -14,7 +14,7 @@ use super::wire::FlowId;
 pub const FLOW_IDLE: Duration = Duration::from_secs(300);
 /// Flows of one peer. Each is an open file at the server. A fuzzer that has to open a thousand to see
 /// the limit sees little else.
-pub const MAX_FLOWS: usize = if cfg!(fuzzing) { 16 } else { 1024 };
+pub const MAX_FLOWS: usize = if cfg!(fuzzing) { 96 } else { 1024 };
 const _: () = assert!(MAX_FLOWS < FlowId::LIMIT as usize);
 
 #[derive(Debug)]
@@ -34,6 +34,11 @@ impl Flows {
     /// Whether no flow can be added.
     pub fn is_full(&self) -> bool {
         self.flows.len() >= MAX_FLOWS
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.flows.len()
     }
 
     /// An id that no flow has. Ids are not taken again before all others were, so that a late

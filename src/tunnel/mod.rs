@@ -31,6 +31,7 @@ mod server;
 pub mod session;
 pub mod set;
 mod silence;
+pub mod snapshot;
 pub mod stats;
 mod steering;
 mod token;
@@ -59,6 +60,7 @@ use wire::{FlowId, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 pub struct Tunnel {
     side: Side,
     listen: SocketAddr,
+    since: Instant,
     fabric: Fabric,
 }
 
@@ -80,7 +82,7 @@ impl Tunnel {
             Role::Server { listen, target } => (Side::Server(Server::new(now, target, &mut fabric)), listen),
         };
         fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
-        Self { side, listen, fabric }
+        Self { side, listen, since: now, fabric }
     }
 
     /// Takes what can be changed while it runs from a configuration that was read anew: a client's

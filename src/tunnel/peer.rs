@@ -8,9 +8,10 @@ use super::choice::Policy;
 use super::flow::Flows;
 use super::link::{Link, PeerId};
 use super::outbox::{Outbox, Reach, To};
-use super::path::Path;
+use super::path::{BACKUP_USABLE_FOR, Path};
 use super::session::Session;
 use super::set::PathSet;
+use super::snapshot::{Outlook, Status};
 use super::steering::Steering;
 use super::wire::{ClientId, FlowId, SessionId};
 
@@ -18,6 +19,8 @@ use super::wire::{ClientId, FlowId, SessionId};
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// The session before the current one still opens what was sealed before the change.
 const PREVIOUS_LIFETIME: Duration = Duration::from_secs(30);
+/// To a server, a path is silent this long after its last probe: three of an idle client are missing.
+const SILENT_AFTER: Duration = Duration::from_secs(4);
 /// Datagrams that wait for a session or a usable path: enough for the start of every application,
 /// too few to be felt.
 const WAITING: usize = 256;
@@ -162,6 +165,24 @@ impl Peer {
             .filter(|(number, path)| path.usable(now, backups.has(*number)))
             .map(|(number, _)| number)
             .collect()
+    }
+
+    /// How the server sees a path: by the probes that come.
+    pub fn outlook(&self, now: Instant, number: usize) -> Outlook {
+        let path = &self.paths[number];
+        let age = path.heard.map(|heard| now.saturating_duration_since(heard));
+        // An idle backup is seldom probed.
+        let limit = match self.steering.policy.backups.has(number) {
+            true => BACKUP_USABLE_FOR,
+            false => SILENT_AFTER,
+        };
+        let heard = age.is_some_and(|age| age < limit);
+        let (bridge, status) = match path.link {
+            None => ("not proven yet".to_owned(), Status::Probing),
+            Some(link) if heard => (link.remote.to_string(), Status::Up),
+            Some(link) => (link.remote.to_string(), Status::Silent),
+        };
+        Outlook { bridge, status, rtt: None }
     }
 
     /// Finds out anew which paths carry copies, and sends what waited for one.

@@ -176,6 +176,17 @@ impl Probing {
         rtt
     }
 
+    /// What a path's round trip is, once it was measured.
+    pub fn round_trip(&self, path: usize) -> Option<RoundTrip> {
+        let Rtt { smoothed, variation, minimum } = self.paths[path].rtt;
+        Some(RoundTrip { smoothed: smoothed?, variation, minimum: minimum? })
+    }
+
+    /// Whether a path owes so many answers that it seems not to answer at all.
+    pub fn is_silent(&self, path: usize) -> bool {
+        self.paths[path].lost >= SILENT_PROBES
+    }
+
     /// How many probes in a row were not answered on a path.
     pub fn unanswered_in_a_row(&self, path: usize) -> u32 {
         self.paths[path].lost
@@ -227,6 +238,17 @@ pub struct Probe {
     pub count: u32,
     /// The last token received.
     pub token: PathToken,
+}
+
+/// What the replies say of a path's round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// Smoothed, as in RFC 6298 section 2.
+    pub smoothed: Duration,
+    /// Its variation.
+    pub variation: Duration,
+    /// The shortest.
+    pub minimum: Duration,
 }
 
 /// One path's numbers and times.
@@ -306,11 +328,13 @@ impl Prober {
 struct Rtt {
     smoothed: Option<Duration>,
     variation: Duration,
+    minimum: Option<Duration>,
 }
 
 impl Rtt {
     /// Takes one measurement.
     fn sample(&mut self, rtt: Duration) {
+        self.minimum = Some(self.minimum.map_or(rtt, |minimum| minimum.min(rtt)));
         match self.smoothed {
             None => {
                 self.smoothed = Some(rtt);
@@ -362,6 +386,7 @@ mod tests {
         rtt.sample(Duration::from_millis(180));
         assert_eq!(rtt.smoothed, Some(Duration::from_millis(110)));
         assert_eq!(rtt.variation, Duration::from_micros(57_500));
+        assert_eq!(rtt.minimum, Some(Duration::from_millis(100)));
     }
 
     #[test]

@@ -265,6 +265,11 @@ impl Server {
         Ok(id)
     }
 
+    /// Where datagrams go, as the user named it.
+    pub fn target(&self) -> &Endpoint {
+        &self.target.endpoint
+    }
+
     /// How many handshakes wait for their client's first probe.
     pub fn half_open(&self) -> usize {
         self.pending.len()

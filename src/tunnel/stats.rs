@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::wire::Reject;
 
 /// What a tunnel holds at the moment. Each figure has a limit, whatever arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holdings {
     /// Other ends: one at a client.
     pub peers: usize,
@@ -21,6 +23,7 @@ pub struct Holdings {
     /// Datagrams that wait for a session or a usable path ...
     pub waiting: usize,
     /// ... and their octets.
+    #[serde(rename = "waiting_octets")]
     pub waiting_len: usize,
 }
 

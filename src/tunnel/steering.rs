@@ -137,6 +137,13 @@ impl Steering {
         self.said = now;
     }
 
+    /// What a path has lost of what we sent, in the last 10 s and the last 5 min, as the other end said
+    /// when it was last heard over it.
+    pub fn told(&self, path: usize) -> [Option<f64>; 2] {
+        let told = self.told.get(path).copied().unwrap_or([Advice::UNKNOWN; 2]);
+        told.map(|loss| (loss != Advice::UNKNOWN).then(|| f64::from(loss) / f64::from(Advice::WHOLE)))
+    }
+
     /// Takes what the other end says on a path, in the control packet of this counter. Returns whether
     /// it is the newest.
     pub fn advised(&mut self, session: SessionId, counter: u64, path: usize, advice: &Advice) -> bool {
@@ -183,6 +190,11 @@ impl Steering {
             self.spread = Spread { sampled, chosen, since: counter, sample };
         }
         self.spread
+    }
+
+    /// The paths that our datagrams go over, samples apart.
+    pub fn chosen(&self) -> PathSet {
+        self.spread.chosen
     }
 
     /// Whether a path is in use, either way.

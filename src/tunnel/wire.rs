@@ -37,6 +37,8 @@
 //!
 //! Octets named 0 are sent as 0 and ignored when received: room for what comes later.
 
+use serde::{Deserialize, Serialize};
+
 use super::aead::{NONCE_LEN, TAG_LEN};
 
 pub mod control;
@@ -85,7 +87,8 @@ pub const fn init_payload_len(keyed: bool) -> usize {
 pub const RESPONSE_PAYLOAD_LEN: usize = RESPONSE_LEN - RESPONSE_HEADER_LEN - EPHEMERAL_LEN - TAG_LEN;
 
 /// Why a packet or a datagram was not taken. Each has its counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reject {
     /// A copy of a packet that came over another path, or a replay.
     Copy,
@@ -129,6 +132,28 @@ pub enum Reject {
 impl Reject {
     /// How many reasons there are.
     pub const COUNT: usize = Reject::NoTarget as usize + 1;
+
+    /// All of them, in order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Copy,
+        Self::TooOld,
+        Self::Malformed,
+        Self::UnknownSession,
+        Self::Forged,
+        Self::Unconfirmed,
+        Self::OtherVersion,
+        Self::OtherMode,
+        Self::OtherKey,
+        Self::HandshakeLimit,
+        Self::HandshakeRate,
+        Self::PeerLimit,
+        Self::PathLimit,
+        Self::FlowLimit,
+        Self::UnknownFlow,
+        Self::TooLarge,
+        Self::QueueFull,
+        Self::NoTarget,
+    ];
 }
 
 /// Names a session at the end that drew the number.
@@ -317,6 +342,11 @@ fn number(octets: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_reason_is_in_the_list_of_all_at_its_place() {
+        assert!(Reject::ALL.iter().enumerate().all(|(place, reject)| *reject as usize == place));
+    }
 
     #[test]
     fn a_header_is_thirteen_octets_in_network_order() {

@@ -62,7 +62,7 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
         (&["70000", "localhost", "1194"], "\"70000\" is not a port: a number from 1 to 65535"),
         (&["2000", "localhost", "http"], "\"http\" is not a port: a number from 1 to 65535"),
         (&["127.0.0.1", "1194", "2000"], "the order is LISTEN_PORT TARGET_HOST TARGET_PORT"),
-        (&["status"], "there is no command \"status\" yet"),
+        (&["--bind", "::", "status"], "status is a command, which stands alone: mpserver status"),
         (&["2000", "127.0.0.1", "2000"], "target 127.0.0.1:2000 is mpserver itself"),
         (&["2000", "localhost", "2000"], "target localhost:2000 is mpserver itself"),
         (&["--bind", "192.0.2.1", "2000", "192.0.2.1", "2000"], "target 192.0.2.1:2000 is mpserver itself"),
@@ -96,11 +96,15 @@ fn wrong_arguments_of_mpclient_are_told_and_end_with_2() {
     for (args, expected) in [
         (&["/nonexistent/mpclient.conf"][..], "/nonexistent/mpclient.conf: No such file"),
         (&["genkey"], "genkey is a command of mpserver"),
-        (&["status"], "there is no command \"status\" yet"),
+        (
+            &["--listen", "127.0.0.1:3000", "status"],
+            "status is a command, which stands alone: mpclient status",
+        ),
+        (&["mpclient.conf", "status"], "\"status\" is one argument too many"),
         (&["/"], "cannot read the configuration file /: Is a directory"),
         (&["--listen", "3000", "mpclient.conf"], "\"3000\" is not ADDRESS:PORT"),
         (&["--listen", "127.0.0.1:0", "mpclient.conf"], "port \"0\" is not between 1 and 65535"),
-        (&["one.conf", "two.conf"], "unexpected argument 'two.conf'"),
+        (&["one.conf", "two.conf"], "\"two.conf\" is one argument too many"),
         (&[], "required arguments were not provided"),
     ] {
         assert_misuse(&run(MPCLIENT, args), "mpclient", expected);
@@ -344,12 +348,12 @@ fn genkey_prints_a_new_key_each_time_that_both_programs_take() {
 #[test]
 fn help_and_version_are_for_standard_output_and_end_with_0() {
     for (program, name, words) in [
-        (MPSERVER, "mpserver", &["LISTEN_PORT", "TARGET_HOST", "--bind", "genkey"][..]),
-        (MPCLIENT, "mpclient", &["CONFIG", "--listen", "127.0.0.1:3000", "HOST PORT"]),
+        (MPSERVER, "mpserver", &["LISTEN_PORT", "TARGET_HOST", "--bind", "genkey", "status"][..]),
+        (MPCLIENT, "mpclient", &["CONFIG", "--listen", "127.0.0.1:3000", "HOST PORT", "status"]),
     ] {
         let help = run(program, &["--help"]);
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-        let shared = ["--key-file", "MPTUNNEL_ENCRYPT", "MPTUNNEL_KEY", "RUST_LOG", "Example"];
+        let shared = ["--key-file", "--control", "MPTUNNEL_ENCRYPT", "MPTUNNEL_KEY", "RUST_LOG", "Example"];
         for word in words.iter().chain(&shared) {
             assert!(help.stdout.contains(word), "{name} --help does not name {word}");
         }

@@ -72,7 +72,8 @@ fn a_printed_configuration_is_read_as_it_was_meant() {
             write!(text, "listen = {listen}").expect("a string takes all");
         }
         fs::write(&file, &text).expect("a file that can be written");
-        let args = ClientArgs { config: file.clone(), listen: None, shared: SharedArgs { key_file: None } };
+        let args =
+            ClientArgs { config: file.clone(), excess: None, listen: None, shared: SharedArgs::default() };
         let config = config::client(&args, &Variables::default());
         let role = config.unwrap_or_else(|mistakes| panic!("{text:?}: {mistakes:?}")).config.role;
         let Role::Client { listen: read_listen, bridges: read, .. } = role else { panic!("a client's file") };

@@ -14,6 +14,7 @@
 
 mod apart;
 mod bridges;
+mod copies;
 mod crash;
 #[cfg(target_os = "linux")]
 mod faults;
@@ -30,4 +31,5 @@ mod returning;
 #[cfg(target_os = "linux")]
 mod secrets;
 mod setup;
+mod status;
 mod told;

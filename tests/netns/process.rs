@@ -32,6 +32,7 @@ impl Process {
         let file = File::create(&log).expect("a log file in the temporary directory");
         let same_file = file.try_clone().expect("a second descriptor");
         let child = command
+            .env("XDG_RUNTIME_DIR", directory)
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(same_file)

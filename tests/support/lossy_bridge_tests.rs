@@ -162,7 +162,7 @@ fn everything_or_nothing_can_be_lost() {
     let line = Line::new(Faults::default());
     assert_eq!(line.cross(500), Vec::from_iter(0..500));
     let line = Line::new(Faults { loss: 1.0, ..Faults::default() });
-    assert_eq!(line.cross(500), []);
+    assert_eq!(line.cross(500), [0_u32; 0]);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Runs the real programs, none of which outlives its test.
 
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+use std::{env, fs};
 
 use super::wait::poll_until;
 
@@ -35,6 +38,7 @@ pub(crate) struct Finished {
 pub(crate) struct Running {
     name: String,
     child: Child,
+    runtime: RuntimeFolder,
     stdout: Output,
     stderr: Output,
 }
@@ -42,7 +46,18 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a program with these variables and without those that this process happens to have.
     pub(crate) fn start(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_in(RuntimeFolder::new(), program, args, variables)
+    }
+
+    /// Starts a program whose sockets are in this folder.
+    pub(crate) fn start_in(
+        runtime: RuntimeFolder,
+        program: &str,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(program);
+        command.env("XDG_RUNTIME_DIR", &runtime.0);
         for name in ["MPTUNNEL_ENCRYPT", "MPTUNNEL_KEY", "RUST_LOG", "RUST_LOG_STYLE"] {
             command.env_remove(name);
         }
@@ -59,12 +74,22 @@ impl Running {
         let stdout = Output::of(child.stdout.take().expect("standard output is a pipe"));
         let stderr = Output::of(child.stderr.take().expect("standard error is a pipe"));
         let name = format!("{program} {}", args.join(" "));
-        Self { name, child, stdout, stderr }
+        Self { name, child, runtime, stdout, stderr }
     }
 
     /// What it has written to standard error so far.
     pub(crate) fn log(&self) -> String {
         self.stderr.text()
+    }
+
+    /// Where its sockets are.
+    pub(crate) fn runtime_folder(&self) -> &Path {
+        &self.runtime.0
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn output(&self) -> String {
+        self.stdout.text()
     }
 
     /// Waits until its log holds so many lines with `text`.
@@ -109,6 +134,31 @@ impl Drop for Running {
         if thread::panicking() {
             eprintln!("---- {} wrote:\n{}", self.name, self.log());
         }
+    }
+}
+
+/// Where a program's sockets are, so that no other's are in their place.
+pub(crate) struct RuntimeFolder(PathBuf);
+
+impl RuntimeFolder {
+    /// A folder that is empty. Its name is short, as addresses of sockets are.
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("mptunnel-{}-{count}", process::id()));
+        fs::create_dir_all(&path).expect("a folder for sockets");
+        Self(path)
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for RuntimeFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

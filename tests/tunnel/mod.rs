@@ -14,5 +14,6 @@ mod paths;
 mod reload;
 mod restart;
 mod security;
+mod snapshot;
 mod target;
 mod uplinks;

@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use log::info;
 
-use super::Client;
+use super::{Client, SILENT_AFTER};
 use crate::tunnel::bridge::Way;
 use crate::tunnel::choice::Policy;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{NameId, SocketId};
 use crate::tunnel::path::Path;
+use crate::tunnel::peer::Peer;
 use crate::tunnel::role::{Bridge, Copies};
+use crate::tunnel::snapshot::{Outlook, Status};
 
 /// A path is not looked up while fewer of its probes than this were not answered: one packet is easily lost.
 const DOUBT_PROBES: u32 = 2;
@@ -138,6 +140,25 @@ impl Client {
         } else {
             self.ways[path] = way;
         }
+    }
+
+    /// How a path is doing, by the replies that come. `None` where a bridge was taken out.
+    pub fn outlook(&self, now: Instant, path: usize, peer: &Peer) -> Option<Outlook> {
+        let way = self.ways[path].as_ref()?;
+        let Path { link, heard, .. } = &peer.paths[path];
+        let age = heard.map(|heard| now.saturating_duration_since(heard));
+        // Of a path that is seldom probed, nothing is heard for long.
+        let answers = match age {
+            Some(age) => age < SILENT_AFTER || !self.probing.is_silent(path),
+            None => false,
+        };
+        let status = match link {
+            _ if !way.is_resolved() => Status::Resolving,
+            Some(_) if answers => Status::Up,
+            Some(_) if heard.is_none() && !self.probing.is_silent(path) => Status::Probing,
+            _ => Status::Silent,
+        };
+        Some(Outlook { bridge: way.bridge().to_string(), status, rtt: self.probing.round_trip(path) })
     }
 
     /// The bridge behind one of our sockets, as the user named it.

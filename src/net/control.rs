@@ -1,0 +1,338 @@
+//! The control socket: whoever connects is sent one snapshot, and the connection is closed.
+//!
+//! A Unix stream socket that only its owner may connect to. Nothing is read from a connection, and
+//! what it does not take at once waits for it beside the loop, for a while: nobody who stalls holds
+//! the datagrams up, and nobody who asks all the time has more than so many snapshots taken.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fmt, os};
+
+use log::debug;
+use mio::net::{UnixListener, UnixStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Connections that are being answered at a time; others wait in the system's queue.
+const AT_A_TIME: usize = 8;
+/// Who has not taken the answer within this time gets no more of it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A snapshot serves all that ask within this time.
+const FRESH_FOR: Duration = Duration::from_millis(50);
+/// Connections that wait to be accepted: the system's usual limit.
+const BACKLOG: i32 = 128;
+
+/// Why there is no control socket.
+#[derive(Debug)]
+pub enum ControlError {
+    /// A process answers there.
+    InUse,
+    /// Something is there that is no socket.
+    NoSocket,
+    /// The system refused.
+    System(io::Error),
+}
+
+impl From<io::Error> for ControlError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => {
+                f.write_str("another process answers there: give this one its own with --control PATH")
+            }
+            Self::NoSocket => f.write_str("there is a file that is no socket"),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Makes the folder of a control socket, for its owner alone, unless it is there.
+///
+/// # Errors
+/// The system refused.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode, by which the socket is told from another's in its place.
+    identity: (u64, u64),
+    answers: Vec<Answer>,
+    latest: Option<(Instant, Arc<[u8]>)>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    stream: UnixStream,
+    octets: Arc<[u8]>,
+    written: usize,
+    until: Instant,
+}
+
+impl Control {
+    /// Opens the socket, in place of one that nobody answers at.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn open(path: &Path) -> Result<Self, ControlError> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let address = SockAddr::unix(path)?;
+        if let Err(error) = socket.bind(&address) {
+            if error.kind() != ErrorKind::AddrInUse {
+                return Err(error.into());
+            }
+            remove_stale(path, &address)?;
+            socket.bind(&address)?;
+        }
+        // Nobody can connect before it listens.
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let metadata = fs::symlink_metadata(path)?;
+        let listener = UnixListener::from_std(os::unix::net::UnixListener::from(OwnedFd::from(socket)));
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            identity: (metadata.dev(), metadata.ino()),
+            answers: Vec::new(),
+            latest: None,
+        })
+    }
+
+    /// Has the loop told of connections, under this token.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.listener, token, Interest::READABLE)
+    }
+
+    /// When [`Self::serve`] is due, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.answers.iter().map(|answer| answer.until).min()
+    }
+
+    /// Goes on with the answers under way, and begins new ones. Returns whether there may be more to
+    /// begin at once.
+    pub(super) fn serve(
+        &mut self,
+        now: Instant,
+        registry: &Registry,
+        token: Token,
+        snapshot: impl FnOnce() -> Vec<u8>,
+    ) -> bool {
+        self.answers.retain_mut(|answer| now < answer.until && answer.go_on());
+        let mut snapshot = Some(snapshot);
+        for _ in 0..AT_A_TIME {
+            if self.answers.len() >= AT_A_TIME {
+                // The end of one of them is an event, or the deadline.
+                return false;
+            }
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    if error.kind() != ErrorKind::WouldBlock {
+                        debug!("cannot accept a connection at the control socket: {error}");
+                    }
+                    return false;
+                }
+            };
+            let fresh = |at: Instant| now.saturating_duration_since(at) < FRESH_FOR;
+            if !self.latest.as_ref().is_some_and(|(at, _)| fresh(*at))
+                && let Some(snapshot) = snapshot.take()
+            {
+                self.latest = Some((now, snapshot().into()));
+            }
+            let Some((_, octets)) = &self.latest else { return false };
+            let mut answer = Answer { stream, octets: Arc::clone(octets), written: 0, until: now + PATIENCE };
+            if answer.go_on() && registry.register(&mut answer.stream, token, Interest::WRITABLE).is_ok() {
+                self.answers.push(answer);
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
+        if ours && let Err(error) = fs::remove_file(&self.path) {
+            debug!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+impl Answer {
+    /// Writes what can be written. Returns whether there is more to write.
+    fn go_on(&mut self) -> bool {
+        while self.written < self.octets.len() {
+            match self.stream.write(&self.octets[self.written..]) {
+                Ok(0) => return false,
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
+}
+
+/// Removes a socket that its process has left behind.
+fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), ControlError> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(ControlError::NoSocket);
+    }
+    let question = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A process that is slow to accept is there all the same: nothing is waited for.
+    question.set_nonblocking(true)?;
+    match question.connect(address) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
+        _ => Err(ControlError::InUse),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream as Client;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const TOKEN: Token = Token(1);
+
+    fn path(test: &str) -> PathBuf {
+        let path = env::temp_dir().join(format!("mptunnel-{}-{test}.sock", std::process::id()));
+        let _ = fs::remove_file(&path);
+        path
+    }
+
+    struct Loop {
+        poll: Poll,
+        control: Control,
+        now: Instant,
+    }
+
+    impl Loop {
+        fn new(path: &Path) -> Self {
+            let poll = Poll::new().expect("a poll");
+            let mut control = Control::open(path).expect("nothing is in the way");
+            control.register(poll.registry(), TOKEN).expect("a registered socket");
+            #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+            let now = Instant::now();
+            Self { poll, control, now }
+        }
+
+        fn serve(&mut self, len: usize) {
+            while self.control.serve(self.now, self.poll.registry(), TOKEN, || vec![b'x'; len]) {}
+        }
+    }
+
+    #[test]
+    fn who_connects_gets_one_snapshot_and_the_end_and_only_the_owner_may() {
+        let path = path("one");
+        let mut turn = Loop::new(&path);
+        let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut client = Client::connect(&path).expect("it listens");
+        let mut events = Events::with_capacity(8);
+        turn.poll.poll(&mut events, Some(Duration::from_secs(20))).expect("a poll");
+        assert!(events.iter().any(|event| event.token() == TOKEN), "the loop is told");
+        turn.serve(3);
+        let mut text = String::new();
+        client.read_to_string(&mut text).expect("an answer, and its end");
+        assert_eq!(text, "xxx");
+        assert_eq!(turn.control.deadline(), None);
+        drop(turn);
+        assert!(!path.exists(), "it is removed at the end");
+    }
+
+    #[test]
+    fn clients_that_stall_hold_nobody_up_and_are_dropped_after_a_second() {
+        const LONG: usize = 8 << 20;
+        let path = path("stall");
+        let mut turn = Loop::new(&path);
+        let stalling: Vec<_> = (0..AT_A_TIME).map(|_| Client::connect(&path).expect("room")).collect();
+        turn.serve(LONG);
+        assert_eq!(turn.control.answers.len(), AT_A_TIME);
+        let mut waiting = Client::connect(&path).expect("the system queues it");
+        turn.serve(LONG);
+        assert_eq!(turn.control.answers.len(), AT_A_TIME, "no more at a time");
+        assert_eq!(turn.control.deadline(), Some(turn.now + PATIENCE));
+
+        turn.now += PATIENCE;
+        turn.serve(3);
+        assert!(turn.control.answers.is_empty());
+        let mut text = String::new();
+        waiting.read_to_string(&mut text).expect("an answer, and its end");
+        assert_eq!(text, "xxx", "a snapshot of then");
+        for mut client in stalling {
+            let mut octets = Vec::new();
+            client.read_to_end(&mut octets).expect("what fitted into the socket");
+            assert!(octets.len() < LONG);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_read_slowly_arrives_whole() {
+        const LONG: usize = 2 << 20;
+        let path = path("slow");
+        let mut turn = Loop::new(&path);
+        let mut client = Client::connect(&path).expect("it listens");
+        turn.serve(LONG);
+        client.set_nonblocking(true).expect("a socket");
+        let mut octets = 0;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match client.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(len) => octets += len,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    turn.serve(LONG);
+                }
+            }
+        }
+        assert_eq!(octets, LONG);
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_a_live_one_and_other_files_are_left_alone() {
+        let path = path("stale");
+        drop(os::unix::net::UnixListener::bind(&path).expect("a socket"));
+        assert!(path.exists(), "it is left behind");
+        let live = Control::open(&path).expect("nobody answers at the old one");
+        assert!(matches!(Control::open(&path), Err(ControlError::InUse)));
+        assert!(path.exists(), "whoever was refused has not removed it");
+        Client::connect(&path).expect("it still listens");
+
+        // Another one in its place is not removed with it.
+        fs::remove_file(&path).expect("it is there");
+        let other = Control::open(&path).expect("nothing is in the way");
+        drop(live);
+        Client::connect(&path).expect("it still listens");
+        drop(other);
+
+        fs::write(&path, "a file").expect("a file can be written");
+        assert!(matches!(Control::open(&path), Err(ControlError::NoSocket)));
+        fs::remove_file(&path).expect("it is still there");
+    }
+}

@@ -1,0 +1,140 @@
+//! `mpclient status` and `mpserver status`: asks a running program at its control socket, and shows
+//! what it answers. Nothing of the tunnel is in here: all comes from the [`Snapshot`].
+
+mod grid;
+mod table;
+mod words;
+
+use std::env;
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+pub use table::{WIDTH, table};
+
+use crate::config::args::StatusArgs;
+use crate::tunnel::snapshot::{Program, SCHEMA, Snapshot};
+
+/// Between two questions of `--watch`.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A program that has not answered by then is stuck.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What begins a drawing in place: the cursor goes to the upper left.
+const HOME: &str = "\x1b[H";
+/// What ends each of its lines, and the whole: nothing is left of what was there before.
+const CLEAR_LINE: &str = "\x1b[K";
+const CLEAR_BELOW: &str = "\x1b[J";
+
+/// Shows the status of the program that answers at one of these paths.
+///
+/// # Errors
+/// What is to be told when there is nothing to show. With `--watch` it is shown in the table's place,
+/// and asked on.
+pub fn run(program: Program, args: &StatusArgs, paths: &[PathBuf]) -> Result<(), String> {
+    let terminal = io::stdout().is_terminal();
+    let colour = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let render = |json: &str| if args.json { Ok(json.to_owned()) } else { read(json, colour) };
+    let ask = || ask(program, paths).and_then(|json| render(&json));
+    if !args.watch {
+        return print(&ask()?).or_else(until_closed);
+    }
+    loop {
+        let shown = ask();
+        let printed = match shown {
+            Ok(text) if terminal && !args.json => print(&in_place(&text)),
+            Err(text) if terminal && !args.json => print(&in_place(&text)),
+            Ok(text) => print(&text),
+            Err(text) => {
+                // Whoever reads the output of a program gets nothing but objects, or tables.
+                let _ = writeln!(io::stderr(), "{} status: {text}", program.name());
+                Ok(())
+            }
+        };
+        if let Err(error) = printed {
+            return until_closed(error);
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.trim_end().as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Whoever closes the output has seen enough.
+fn until_closed(error: io::Error) -> Result<(), String> {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(format!("cannot print: {error}")),
+    }
+}
+
+/// The text over the one that is there.
+fn in_place(text: &str) -> String {
+    let mut drawn = HOME.to_owned();
+    for line in text.trim_end().lines() {
+        let _ = writeln!(drawn, "{line}{CLEAR_LINE}");
+    }
+    drawn + CLEAR_BELOW
+}
+
+fn read(json: &str, colour: bool) -> Result<String, String> {
+    match serde_json::from_str::<Snapshot>(json) {
+        Ok(snapshot) if snapshot.schema == SCHEMA => Ok(table(&snapshot, colour)),
+        Ok(Snapshot { version, schema, .. }) => Err(format!(
+            "the program that answers is of version {version}, with schema {schema}, not {SCHEMA}: ask \
+             with its own, or with --json"
+        )),
+        Err(error) => Err(format!("what answers is not understood ({error}): is it of another version?")),
+    }
+}
+
+/// Asks at each path until one answers.
+fn ask(program: Program, paths: &[PathBuf]) -> Result<String, String> {
+    let mut failures = Vec::new();
+    for path in paths {
+        match ask_at(path) {
+            Ok(json) => return Ok(json),
+            Err(error) => failures.push(format!("at {}: {error}", path.display())),
+        }
+    }
+    Err(format!("no {} answers {}", program.name(), failures.join("; nor ")))
+}
+
+fn ask_at(path: &Path) -> io::Result<String> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut json = String::new();
+    match stream.read_to_string(&mut json) {
+        Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "it says nothing")),
+        Ok(_) => Ok(json),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            let seconds = PATIENCE.as_secs();
+            Err(io::Error::new(ErrorKind::TimedOut, format!("it says nothing for {seconds} s")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_in_place_leaves_nothing_of_what_was_there() {
+        assert_eq!(in_place("one\ntwo\n"), "\x1b[Hone\x1b[K\ntwo\x1b[K\n\x1b[J");
+    }
+
+    #[test]
+    fn another_version_is_told_from_rubbish() {
+        let error = read("{}", false).expect_err("nothing is in it");
+        assert!(error.starts_with("what answers is not understood"), "{error}");
+    }
+}

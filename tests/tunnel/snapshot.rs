@@ -1,0 +1,205 @@
+//! What a snapshot says, against what the simulated network did.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mptunnel::tunnel::Tunnel;
+use mptunnel::tunnel::snapshot::{PathView, Program, SCHEMA, Snapshot, State, Status};
+use serde_json::Value;
+
+use crate::sim::Sim;
+use crate::sim::network::Faults;
+use crate::sim::setup::Setup;
+use crate::sim::traffic::{APP, Way};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Datagrams a second, each way, and for how long.
+const PER_SECOND: u32 = 500;
+const SECONDS: u32 = 100;
+
+fn paths(paths: &[(u64, f64)]) -> Setup {
+    Setup::new(paths.iter().map(|(rtt, loss)| Faults::new(Duration::from_millis(*rtt), *loss)))
+}
+
+fn snapshots(sim: &Sim) -> [Snapshot; 2] {
+    let snapshot = |tunnel: &Tunnel| tunnel.snapshot(sim.instant());
+    [snapshot(sim.client(0)), snapshot(sim.server())]
+}
+
+fn statuses(snapshot: &Snapshot) -> Vec<Status> {
+    snapshot.peers[0].paths.iter().map(|path| path.status).collect()
+}
+
+/// Asserts that a part of `count` is what it should be, within four standard errors and half a unit of what
+/// the other end can say.
+fn assert_part(what: &str, part: Option<f64>, expected: f64, count: u32) {
+    let error = 4.0 * (expected * (1.0 - expected) / f64::from(count)).sqrt() + 1e-5;
+    let part = part.unwrap_or(f64::NAN);
+    assert!((part - expected).abs() <= error, "{what}: {part} is not {expected} within {error}");
+}
+
+#[test]
+fn both_ends_say_what_each_path_loses_each_way_and_what_it_saves() {
+    let (up, down) = ([0.1, 0.2, 0.3], [0.3, 0.02, 0.0]);
+    let rtts = [20, 40, 60];
+    let mut sim = paths(&rtts.map(|rtt| (rtt, 0.0))).connect(1);
+    for (path, bridge) in sim.bridges.iter_mut().enumerate() {
+        (bridge.up.faults.loss, bridge.down.faults.loss) = (up[path], down[path]);
+    }
+    let streams = sim.streams(APP, PER_SECOND);
+    sim.run_for(SECOND * SECONDS);
+    let [client, server] = snapshots(&sim);
+    assert_eq!((client.program, server.program), (Program::Mpclient, Program::Mpserver));
+
+    let (recent, all) = (PER_SECOND * 9, PER_SECOND * (SECONDS - 5));
+    for (end, received, sent) in [(&client, down, up), (&server, up, down)] {
+        let peer = &end.peers[0];
+        assert_eq!((end.peers.len(), peer.paths.len(), peer.flows), (1, 3, 1));
+        for (number, path) in peer.paths.iter().enumerate() {
+            let name = format!("{} path {number}", end.program.name());
+            assert_eq!((path.number, path.state, path.chosen), (number, State::Use, true), "{name}");
+            assert_eq!(path.status, Status::Lossy, "{name}");
+            assert_part(&name, path.loss_received.last_10s, received[number], recent);
+            assert_part(&name, path.loss_received.last_5min, received[number], all);
+            assert_part(&name, path.loss_sent.last_10s, sent[number], recent);
+            assert_part(&name, path.loss_sent.last_5min, sent[number], all);
+            let [a, b] = [(number + 1) % 3, (number + 2) % 3].map(|other| received[other]);
+            let saved = path.saved as f64 / peer.received.datagrams as f64;
+            assert_part(&format!("{name}, saved"), Some(saved), (1.0 - received[number]) * a * b, all);
+            let came = path.copies as f64 / f64::from(PER_SECOND * SECONDS);
+            // The newest are under way.
+            assert!((came - (1.0 - received[number])).abs() < 0.01, "{name}, copies: {came}");
+        }
+        // The fastest comes first wherever it comes at all, the next where that one does not.
+        let residual: f64 = received.iter().product();
+        let lost = peer.received.lost as f64 / peer.received.datagrams as f64;
+        assert_part("residual", Some(lost), residual, all);
+        let delivered = 1.0 - residual;
+        let mut missed = 1.0;
+        for (path, loss) in peer.paths.iter().zip(received) {
+            assert_part("first", path.first_share, missed * (1.0 - loss) / delivered, all);
+            missed *= loss;
+        }
+        assert_eq!(peer.pairs, [], "losses are independent");
+    }
+    for (path, rtt) in client.peers[0].paths.iter().zip(rtts) {
+        let measured = path.rtt.expect("mpclient measures it");
+        assert!((measured.min_ms - rtt as f64).abs() < 2.0, "{measured:?}, not {rtt} ms");
+        assert!((measured.smoothed_ms - rtt as f64).abs() < 5.0, "{measured:?}, not {rtt} ms");
+    }
+    assert!(server.peers[0].paths.iter().all(|path| path.rtt.is_none()), "mpserver measures none");
+    let [sent, got] = [client.counters.datagrams_sent, server.counters.datagrams_received];
+    let (ledger_sent, ledger_lost) = sim.record(APP, Way::Up).lost(Duration::ZERO, sim.now);
+    assert_eq!(sent, ledger_sent as u64);
+    assert_eq!(got, (ledger_sent - ledger_lost) as u64);
+    sim.stop(streams);
+}
+
+#[test]
+fn two_paths_behind_one_cable_are_told_as_a_pair() {
+    let mut sim = paths(&[(20, 0.0), (30, 0.0), (40, 0.05)]).connect(2);
+    sim.streams(APP, 200);
+    for _ in 0..60 {
+        for dead in [true, false] {
+            sim.bridges[0].set_dead(dead);
+            sim.bridges[1].set_dead(dead);
+            sim.run_for(if dead { SECOND / 10 } else { SECOND });
+        }
+    }
+    for snapshot in snapshots(&sim) {
+        let pairs = &snapshot.peers[0].pairs;
+        assert_eq!(pairs.iter().map(|pair| pair.paths).collect::<Vec<_>>(), [[0, 1]], "{pairs:?}");
+        assert!(pairs[0].correlation > 0.9, "{pairs:?}");
+    }
+}
+
+#[test]
+fn a_path_is_probing_then_up_then_silent_and_a_name_is_resolving() {
+    let mut setup = paths(&[(20, 0.0), (30, 0.0), (40, 0.0), (50, 0.0)]);
+    setup.bridge_names.insert(2, "nowhere.example.org");
+    setup.backups = vec![3];
+    let mut sim = setup.start(3);
+    sim.run_for(Duration::from_millis(1));
+    let [client, server] = snapshots(&sim);
+    let begun = [Status::Probing, Status::Probing, Status::Resolving, Status::Probing];
+    assert_eq!(statuses(&client), begun);
+    assert_eq!(client.peers[0].heard_ago_s, None);
+    assert_eq!(server.peers, []);
+
+    sim.warm_up();
+    sim.streams(APP, 100);
+    sim.run_for(SECOND * 60);
+    let [client, server] = snapshots(&sim);
+    let up = [Status::Up, Status::Up, Status::Resolving, Status::Up];
+    assert_eq!(statuses(&client), up);
+    let numbers = |snapshot: &Snapshot, is: fn(&PathView) -> bool| -> Vec<usize> {
+        snapshot.peers[0].paths.iter().filter(|path| is(path)).map(|path| path.number).collect()
+    };
+    for snapshot in [&client, &server] {
+        assert_eq!(numbers(snapshot, |path| path.chosen), [0, 1]);
+        assert_eq!(numbers(snapshot, |path| path.state == State::Backup), [3]);
+        assert_eq!(numbers(snapshot, |path| path.status == Status::Up), [0, 1, 3]);
+        assert!((60.0..70.0).contains(&snapshot.uptime_s), "{}", snapshot.uptime_s);
+    }
+
+    sim.bridges[1].set_dead(true);
+    sim.run_for(SECOND * 6);
+    for snapshot in snapshots(&sim) {
+        let path = &snapshot.peers[0].paths[1];
+        assert_eq!(path.status, Status::Silent, "{}", snapshot.program.name());
+        assert_eq!(path.loss_sent.last_10s, None, "nobody can tell");
+    }
+}
+
+/// Every name in the JSON, with the names above it; the members of lists are all called `[]`.
+fn names(value: &Value, above: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let name = format!("{above}{name}");
+                found.insert(name.clone());
+                names(member, &format!("{name}."), found);
+            }
+        }
+        Value::Array(members) => members.iter().for_each(|member| {
+            names(member, &format!("{}[].", above.trim_end_matches('.')), found);
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_json_has_the_names_that_docs_status_md_lists_for_this_schema() {
+    let mut sim = paths(&[(20, 0.0), (30, 0.0), (40, 0.0)]).connect(4);
+    sim.streams(APP, 100);
+    for _ in 0..10 {
+        for dead in [true, false] {
+            sim.bridges[0].set_dead(dead);
+            sim.bridges[1].set_dead(dead);
+            sim.run_for(if dead { SECOND / 10 } else { SECOND });
+        }
+    }
+    let text = include_str!("../../docs/status.md");
+    assert!(text.contains(&format!("Schema {SCHEMA}.")), "docs/status.md describes schema {SCHEMA}");
+    let documented: BTreeSet<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
+        .collect();
+    for snapshot in snapshots(&sim) {
+        let json = serde_json::to_value(&snapshot).expect("a snapshot is JSON");
+        let mut found = BTreeSet::new();
+        names(&json, "", &mut found);
+        // Only mpclient measures round trips.
+        let mut expected = documented.clone();
+        expected.retain(|name| snapshot.program == Program::Mpclient || !name.contains(".rtt."));
+        let missing: Vec<_> = expected.difference(&found).collect();
+        let undocumented: Vec<_> = found.difference(&expected).collect();
+        assert!(
+            missing.is_empty() && undocumented.is_empty(),
+            "a name that is new goes into docs/status.md; where one goes or changes its meaning, SCHEMA grows \
+             too. Missing: {missing:?}, undocumented: {undocumented:?}"
+        );
+        let read: Snapshot = serde_json::from_value(json).expect("it is read as it was written");
+        assert_eq!(read.peers[0].paths.len(), snapshot.peers[0].paths.len());
+    }
+}
