@@ -187,19 +187,22 @@ mod tests {
 
     #[test]
     fn a_path_comes_up_once_and_again_after_it_was_silent() {
-        let begin = Instant::now();
-        let mut path = Path::default();
-        let mut up = |port, number, proven, now| {
-            let arrival = Arrival { link: link(port), number, copy: false, proven, backup: false };
-            path.probed(now, arrival).expect("a new probe").up
-        };
-        assert!(!up(1, 0, false, begin), "it is not proven yet");
-        assert!(up(1, 1, true, begin));
-        assert!(!up(1, 2, true, begin), "it is up");
-        assert!(!up(2, 5, true, begin), "it has moved");
-        let later = begin + USABLE_FOR;
-        assert!(up(2, 6, true, later));
-        assert!(!up(2, 7, true, later));
+        for (backup, lasts) in [(false, USABLE_FOR), (true, BACKUP_USABLE_FOR)] {
+            let begin = Instant::now();
+            let mut path = Path::default();
+            let mut up = |port, number, proven, now| {
+                let arrival = Arrival { link: link(port), number, copy: false, proven, backup };
+                path.probed(now, arrival).expect("a new probe").up
+            };
+            assert!(!up(1, 0, false, begin), "it is not proven yet");
+            assert!(up(1, 1, true, begin));
+            assert!(!up(1, 2, true, begin), "it is up");
+            assert!(!up(2, 5, true, begin), "it has moved");
+            let later = begin + lasts - Duration::from_secs(1);
+            assert!(!up(2, 6, true, later), "it is up still");
+            assert!(up(2, 7, true, later + lasts));
+            assert!(!up(2, 8, true, later + lasts));
+        }
     }
 
     #[test]
