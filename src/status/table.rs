@@ -11,8 +11,6 @@ use crate::tunnel::wire::Reject;
 pub const WIDTH: usize = 100;
 /// What is left of it for a bridge's name, where all else is as wide as it gets.
 const BRIDGE_WIDTH: usize = 28;
-/// A datagram's target, likewise.
-const ENDPOINT_WIDTH: usize = 40;
 
 /// The table.
 pub fn table(snapshot: &Snapshot, colour: bool) -> String {
@@ -21,10 +19,12 @@ pub fn table(snapshot: &Snapshot, colour: bool) -> String {
     let encryption = if *encryption { "encrypted" } else { "NOT encrypted" };
     let key = if *key { "with a key" } else { "without a key" };
     let _ = writeln!(out, "{} {version}, up {}, {encryption}, {key}", program.name(), time(*uptime_s));
-    let _ = match &snapshot.target {
-        Some(target) => writeln!(out, "listens on {listen}, target {}", shorten(target, ENDPOINT_WIDTH)),
-        None => writeln!(out, "listens on {listen}"),
-    };
+    let mut ends = format!("listens on {listen}");
+    if let Some(target) = &snapshot.target {
+        ends.push_str(", target ");
+        ends.push_str(&shorten(target, WIDTH - ends.len()));
+    }
+    let _ = writeln!(out, "{ends}");
     let counters = &snapshot.counters;
     let _ = writeln!(
         out,
