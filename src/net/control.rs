@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, os};
 
@@ -76,13 +76,13 @@ pub struct Control {
     /// Device and inode, by which the socket is told from another's in its place.
     identity: (u64, u64),
     answers: Vec<Answer>,
-    latest: Option<(Instant, Rc<[u8]>)>,
+    latest: Option<(Instant, Arc<[u8]>)>,
 }
 
 #[derive(Debug)]
 struct Answer {
     stream: UnixStream,
-    octets: Rc<[u8]>,
+    octets: Arc<[u8]>,
     written: usize,
     until: Instant,
 }
@@ -159,7 +159,7 @@ impl Control {
                 self.latest = Some((now, snapshot().into()));
             }
             let Some((_, octets)) = &self.latest else { return false };
-            let mut answer = Answer { stream, octets: Rc::clone(octets), written: 0, until: now + PATIENCE };
+            let mut answer = Answer { stream, octets: Arc::clone(octets), written: 0, until: now + PATIENCE };
             if answer.go_on() && registry.register(&mut answer.stream, token, Interest::WRITABLE).is_ok() {
                 self.answers.push(answer);
             }

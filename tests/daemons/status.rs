@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mptunnel::status::{WIDTH, table};
@@ -33,7 +33,7 @@ fn snapshot(running: &Running, program: Program) -> Snapshot {
     serde_json::from_str(&finished.stdout).expect("a snapshot")
 }
 
-fn given(path: &PathBuf) -> [&str; 2] {
+fn given(path: &Path) -> [&str; 2] {
     ["--control", path.to_str().expect("test files have plain names")]
 }
 
