@@ -10,7 +10,7 @@ use mptunnel::tunnel::key::KEY_LEN;
 use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::set::PathSet;
-use mptunnel::tunnel::wire::{
+use mptunnel::tunnel::wire::{Clock,
     self, Advice, ClientId, Control, FlowId, Packet, PathToken, SessionId, Spread, Type,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -129,7 +129,8 @@ impl Insider {
         }
         let client = ClientId(name.into());
         let advice = advice(&mut StdRng::seed_from_u64(number.into()));
-        let control = Control { client, path, validated: returns, number, count: !number, token, advice };
+        let (count, clock) = (!number, Clock(number.rotate_left(7)));
+        let control = Control { client, path, validated: returns, number, count, token, clock, advice };
         let mut packet = Vec::new();
         session.seal_control(kind, control, &mut packet);
         Some(packet)
@@ -160,5 +161,6 @@ fn advice(rng: &mut StdRng) -> Advice {
         since: rng.random(),
         sample: rng.random_range(0..64),
     };
-    Advice { spread, wanted: PathSet(rng.random()), policy, loss: rng.random() }
+    let (wanted, loss, residual, jitter) = (PathSet(rng.random()), rng.random(), rng.random(), rng.random());
+    Advice { spread, wanted, policy, loss, residual, jitter }
 }

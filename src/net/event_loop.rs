@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::{Level, info, warn};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::{SeedableRng, rngs::StdRng};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -20,6 +20,7 @@ use super::gather::{self, Gather};
 use super::resolver::Resolver;
 use super::sockets::{Sockets, Trouble, is_full};
 use super::uplink;
+use crate::tunnel::chronicle::Kind;
 use crate::tunnel::link::{Bind, Event, Link, SocketId};
 use crate::tunnel::role::Config;
 use crate::tunnel::{LISTENER, Tunnel};
@@ -302,7 +303,8 @@ impl EventLoop {
             && self.deserves_line(now, About::Opening)
         {
             let who = self.tunnel.describe(Link { socket: id, remote, local: None });
-            warn!("cannot open a socket: {error}; trying again for {who}");
+            let text = format!("cannot open a socket: {error}; trying again for {who}");
+            self.tunnel.tell(now, Level::Warn, Kind::System, text);
         }
         self.tunnel.handle_socket_error(now, id);
     }
@@ -335,14 +337,15 @@ impl EventLoop {
             return;
         }
         let who = self.tunnel.describe(*link);
-        if is_full(error) {
+        let text = if is_full(error) {
             let lost = self.sockets.counters.would_block;
-            warn!("the way to {who} is full: what does not fit is not sent ({lost} packets so far)");
+            format!("the way to {who} is full: what does not fit is not sent ({lost} packets so far)")
         } else if *unsent {
-            warn!("cannot send to {who}: {error} ({} so far)", self.sockets.counters.failed);
+            format!("cannot send to {who}: {error} ({} so far)", self.sockets.counters.failed)
         } else {
-            warn!("{who} cannot be reached: {error}");
-        }
+            format!("{who} cannot be reached: {error}")
+        };
+        self.tunnel.tell(now, Level::Warn, Kind::System, text);
     }
 
     fn deserves_line(&mut self, now: Instant, about: About) -> bool {

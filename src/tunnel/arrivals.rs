@@ -64,7 +64,7 @@ impl Tally {
 pub struct Brought {
     /// Copies.
     pub copies: u64,
-    /// Their octets.
+    /// The octets of their packets.
     pub octets: u64,
     /// Copies that were the first of their datagram.
     pub first: u64,

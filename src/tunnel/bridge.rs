@@ -12,8 +12,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::Level;
 
+use super::chronicle::Kind;
 use super::fabric::Fabric;
 use super::link::{Bind, Event, Host, Link, NameId, SocketId, Uplink};
 use super::role::Bridge;
@@ -171,7 +172,8 @@ impl Way {
         let addresses = match answer.and_then(|addresses| self.suitable(addresses)) {
             Ok(addresses) => addresses,
             Err(error) if first_failure => {
-                warn!("bridge {} cannot be looked up: {error}; trying again", self.bridge);
+                let text = format!("bridge {} cannot be looked up: {error}; trying again", self.bridge);
+                fabric.chronicle.tell(now, Level::Warn, Kind::Name, text);
                 return false;
             }
             Err(_) => return false,
@@ -182,7 +184,8 @@ impl Way {
             || addresses.len() != self.addresses.len();
         if news {
             if moved {
-                info!("bridge {} is at {}", self.bridge, list(&addresses));
+                let text = format!("bridge {} is at {}", self.bridge, list(&addresses));
+                fabric.chronicle.tell(now, Level::Info, Kind::Name, text);
             }
             self.addresses = addresses;
             self.tried = 0;
@@ -226,7 +229,8 @@ impl Way {
         let said = self.complained.is_some_and(|last| now.saturating_duration_since(last) < LOG_INTERVAL);
         if !known && !said {
             self.complained = Some(now);
-            warn!("bridge {}: {reason}; trying again each second", self.bridge);
+            let text = format!("bridge {}: {reason}; trying again each second", self.bridge);
+            fabric.chronicle.tell(now, Level::Warn, Kind::Uplink, text);
         }
     }
 

@@ -13,10 +13,11 @@ mod bridges;
 
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
+use log::Level;
 use rand::RngExt;
 
 use super::bridge::Way;
+use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake::Initiator;
 use super::link::{Link, NameId, PeerId};
@@ -228,12 +229,12 @@ impl Client {
         }
     }
 
-    fn complain(&mut self, now: Instant, fabric: &Fabric) {
+    fn complain(&mut self, now: Instant, fabric: &mut Fabric) {
         if let Some((since, _)) = self.trying
             && let Some(text) =
                 self.silence.complaint(now, since, self.ways.iter().flatten().count(), &fabric.security)
         {
-            warn!("{text}");
+            fabric.chronicle.tell(now, Level::Warn, Kind::Disconnected, text);
         }
     }
 
@@ -294,6 +295,7 @@ impl Client {
     }
 
     fn probe(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
+        let clock = fabric.clock(now);
         let peer = &mut fabric.peers[self.peer.0];
         let Some(link) = peer.paths[path].link else { return };
         let heard = peer.paths[path].heard;
@@ -301,9 +303,8 @@ impl Client {
             && let Some(lost) = self.probing.fallen_silent(path)
             && let Some(way) = &mut self.ways[path]
         {
-            if let Some(left_out) = fabric.lines.line(now) {
-                warn!("bridge {} is silent: {lost} probes were not answered{left_out}", way.bridge());
-            }
+            let text = format_args!("bridge {} is silent: {lost} probes were not answered", way.bridge());
+            fabric.chronicle.tell_of_others(now, Level::Warn, Kind::PathSilent, text);
             // A new socket cuts off what still comes to the old one. While that may be all there is,
             // it is kept as long as the server sends to it.
             let others_answer = peer.paths.iter().any(|path| path.is_heard(now));
@@ -317,6 +318,7 @@ impl Client {
             number: probe.number,
             count: probe.count,
             token: probe.token,
+            clock,
             advice: peer.steering.advice(path),
         };
         let Some(session) = peer.newest() else { return };
@@ -340,12 +342,12 @@ impl Client {
         let path = usize::from(control.path);
         // Where a bridge was taken out, its last replies may still be under way.
         let way = self.ways.get_mut(path).and_then(Option::as_mut).ok_or(Reject::Malformed)?;
-        if let Some(rtt) = self.probing.replied(now, path, &control)
-            && let Some(left_out) = fabric.lines.line(now)
-        {
+        if let Some(rtt) = self.probing.replied(now, path, &control) {
             let (bridge, ms) = (way.bridge(), rtt.as_secs_f64() * 1e3);
-            info!("bridge {bridge} is up, round trip {ms:.1} ms{left_out}");
+            let text = format_args!("bridge {bridge} is up, round trip {ms:.1} ms");
+            fabric.chronicle.tell_of_others(now, Level::Info, Kind::PathUp, text);
         }
+        peer.steering.note_control(now, header.session, path, control.clock);
         way.answered();
         peer.paths[path].heard = Some(now);
         peer.heard = now;
@@ -361,7 +363,7 @@ impl Client {
             self.handshake = None;
             self.trying = None;
             if let Some(text) = self.silence.over() {
-                info!("{text}");
+                fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
             }
         }
         fabric.peers[self.peer.0].update_carriers(now, &mut fabric.outbox);
@@ -380,14 +382,15 @@ impl Client {
         match self.trying.take() {
             // Where keys were asked for in vain for long, that was said.
             Some((_, Why::Rekey)) => {
-                debug!("new keys are in use");
+                fabric.chronicle.tell(now, Level::Debug, Kind::Keys, "new keys are in use");
                 if let Some(text) = self.silence.over() {
-                    info!("{text}");
+                    fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
                 }
             }
             trying => {
                 let since = trying.map_or(now, |(since, _)| since);
-                info!("{}", self.silence.connected(now, since));
+                let text = self.silence.connected(now, since);
+                fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
             }
         }
     }

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
+use super::chronicle::Chronicle;
 use super::link::{Bind, Event, Link, PeerId, SocketId};
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::role::Security;
-use super::stats::{Counters, LineBudget};
-use super::wire::{ClientId, FlowId, SessionId};
+use super::stats::Counters;
+use super::wire::{ClientId, Clock, FlowId, SessionId};
 
 /// The socket that a program listens on: applications at mpclient, bridges at mpserver.
 pub const LISTENER: SocketId = SocketId(0);
@@ -39,10 +40,12 @@ pub struct Fabric {
     pub events: VecDeque<Event>,
     /// What was counted.
     pub counters: Counters,
-    /// What may still be said of others' doings.
-    pub lines: LineBudget,
+    /// What has happened.
+    pub chronicle: Chronicle,
     /// When `handle_timeout` has something to do.
     pub timer: Instant,
+    /// When it all began: the hour of our clock.
+    pub begun: Instant,
     next_socket: u32,
 }
 
@@ -58,10 +61,16 @@ impl Fabric {
             outbox: Outbox::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
-            lines: LineBudget::default(),
+            chronicle: Chronicle::default(),
+            begun: now,
             timer: now,
             next_socket: LISTENER.0 + 1,
         }
+    }
+
+    /// What time it is by our clock.
+    pub fn clock(&self, now: Instant) -> Clock {
+        Clock::after(now.saturating_duration_since(self.begun))
     }
 
     /// Has a socket opened.
@@ -108,8 +117,8 @@ impl Fabric {
         self.peers[peer.0].flows.insert(now, flow, local);
     }
 
-    /// What time alone ends, at every peer: sessions and flows. A socket that only a flow used is
-    /// closed with it.
+    /// What each second brings at every peer: sessions and flows end of age, and what was counted is
+    /// noted. A socket that only a flow used is closed with it.
     pub fn expire(&mut self, now: Instant) {
         for (_, peer) in &mut self.peers {
             for id in peer.expire_sessions(now) {
@@ -118,6 +127,7 @@ impl Fabric {
             for local in peer.flows.expire(now) {
                 forget_local(&mut self.locals, &mut self.events, local);
             }
+            peer.mark(now);
         }
     }
 

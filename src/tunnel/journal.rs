@@ -38,10 +38,21 @@ impl Second {
 #[derive(Debug, Default)]
 pub struct Journal {
     seconds: VecDeque<Second>,
-    /// Datagrams that came by this path alone, since the start.
-    saved: Vec<u64>,
-    /// Datagrams that came, and that did not, since the start.
+    /// What there was since the start, by path ...
+    paths: Vec<Since>,
+    /// ... by all of them together: datagrams, and those that did not come ...
     total: Tally,
+    /// ... and datagrams that one path has lost and another brought.
+    recovered: u64,
+}
+
+/// What became of the datagrams that went over a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// Those that it lost.
+    pub lost_by: Tally,
+    /// Those that came by no other.
+    pub saved: u64,
 }
 
 impl Journal {
@@ -49,11 +60,19 @@ impl Journal {
     pub fn add(&mut self, now: Instant, outcome: Outcome) {
         let Outcome { sent, arrived, weight } = outcome;
         self.total.add(Tally { sent: weight, lost: if arrived.is_empty() { weight } else { 0 } });
-        if let Some(path) = arrived.only().filter(|_| sent.len() > 1) {
-            if path >= self.saved.len() {
-                self.saved.resize(path + 1, 0);
+        if arrived != sent && !arrived.is_empty() {
+            self.recovered = self.recovered.saturating_add(weight);
+        }
+        let saved_by = arrived.only().filter(|_| sent.len() > 1);
+        for path in sent.iter() {
+            if path >= self.paths.len() {
+                self.paths.resize(path + 1, Since::default());
             }
-            self.saved[path] = self.saved[path].saturating_add(weight);
+            let since = &mut self.paths[path];
+            since.lost_by.add(Tally { sent: weight, lost: if arrived.has(path) { 0 } else { weight } });
+            if saved_by == Some(path) {
+                since.saved = since.saved.saturating_add(weight);
+            }
         }
         if self.seconds.back().is_none_or(|last| now.saturating_duration_since(last.since) >= SECOND) {
             self.forget(now);
@@ -76,9 +95,14 @@ impl Journal {
         }
     }
 
-    /// How many datagrams since the start came by this path alone.
-    pub fn saved(&self, path: usize) -> u64 {
-        self.saved.get(path).copied().unwrap_or(0)
+    /// What became of the datagrams since the start that went over a path.
+    pub fn since_start(&self, path: usize) -> Since {
+        self.paths.get(path).copied().unwrap_or_default()
+    }
+
+    /// How many datagrams since the start one path has lost and another brought.
+    pub fn recovered(&self) -> u64 {
+        self.recovered
     }
 
     /// All datagrams since the start.
@@ -188,7 +212,11 @@ mod tests {
         assert_eq!(lost(&[0, 1]), Tally { sent: 100, lost: 4 });
         assert_eq!(lost(&[1, 2]), Tally { sent: 100, lost: 1 });
         assert_eq!(journal.lost(now, SECOND), Tally { sent: 110, lost: 11 });
-        assert_eq!((journal.saved(0), journal.saved(1), journal.saved(2)), (0, 6, 3));
+        let since = [0, 1, 2].map(|path| journal.since_start(path));
+        assert_eq!(since.map(|since| since.saved), [0, 6, 3]);
+        let lost_by = [(110, 20), (100, 4), (100, 7)].map(|(sent, lost)| Tally { sent, lost });
+        assert_eq!(since.map(|since| since.lost_by), lost_by);
+        assert_eq!(journal.recovered(), 9);
     }
 
     #[test]

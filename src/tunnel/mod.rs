@@ -14,6 +14,7 @@ pub mod aead;
 pub mod arrivals;
 mod bridge;
 pub mod choice;
+pub mod chronicle;
 mod client;
 mod fabric;
 pub mod flow;
@@ -21,6 +22,7 @@ mod handshake;
 pub mod journal;
 pub mod key;
 pub mod link;
+pub mod meter;
 mod outbox;
 pub mod path;
 mod peer;
@@ -35,16 +37,18 @@ pub mod snapshot;
 pub mod stats;
 mod steering;
 mod token;
+mod view;
 pub mod window;
 pub mod wire;
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::warn;
+use log::Level;
 use rand::rngs::StdRng;
 
 use arrivals::Brought;
+use chronicle::Kind;
 use client::Client;
 use fabric::Fabric;
 pub use fabric::LISTENER;
@@ -54,7 +58,7 @@ use outbox::To;
 use role::{Config, Role};
 use server::Server;
 use stats::{Counters, Holdings};
-use wire::{FlowId, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
+use wire::{FlowId, HEADER_LEN, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 
 /// One end of the tunnel.
 pub struct Tunnel {
@@ -93,12 +97,13 @@ impl Tunnel {
             return debug_assert!(false, "no tunnel changes sides, and a server has nothing to change");
         };
         if listen != self.listen {
-            warn!("listen is {listen} now, which takes a restart: until then it stays {}", self.listen);
+            let text =
+                format!("listen is {listen} now, which takes a restart: until then it stays {}", self.listen);
+            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         if config.security.key != self.fabric.security.key {
-            warn!(
-                "the key is another one now, which takes a restart of both ends: until then the old one counts"
-            );
+            let text = "the key is another one now, which takes a restart of both ends: until then the old one counts";
+            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         client.reconfigure(now, bridges, copies, &mut self.fabric);
     }
@@ -172,7 +177,7 @@ impl Tunnel {
             });
         };
         let peer = &mut self.fabric.peers[id.0];
-        let len = sealed.len();
+        let len = HEADER_LEN + sealed.len();
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
         let opened = session.open_data(header, sealed);
         // In the session before, what still comes is the end of it.
@@ -258,6 +263,11 @@ impl Tunnel {
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
         let peers = &self.fabric.peers;
         self.fabric.outbox.poll(|id, reach| peers.get(id.0).map_or(&[], |peer| peer.carriers(reach)))
+    }
+
+    /// Something has happened to the program that the tunnel does not know of.
+    pub fn tell(&mut self, now: Instant, level: Level, kind: Kind, text: String) {
+        self.fabric.chronicle.tell(now, level, kind, text);
     }
 
     /// What was counted so far.

@@ -62,9 +62,9 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Adds the packet that `write` appends.
+    /// Adds the packet that `write` appends, and returns its length.
     #[inline]
-    pub fn push(&mut self, to: To, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push(&mut self, to: To, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let start = self.octets.len();
         write(&mut self.octets);
         let end = self.octets.len();
@@ -75,6 +75,7 @@ impl Outbox {
             }
             _ => self.runs.push(Run { to, start, end, segment_len: end - start, packets: 1 }),
         }
+        end - start
     }
 
     /// The next run for one link; `carriers` are the links that a copy for a peer goes out on. Each

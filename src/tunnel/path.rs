@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use super::link::Link;
+use super::meter::{Amount, Meter};
 use super::wire::Reject;
 
 /// Paths of one peer, and bridges of one client.
@@ -47,6 +48,14 @@ pub struct Path {
     /// Where the path went before it moved, and when that was last proven.
     former: Option<(Link, Option<Instant>)>,
     probes_received: u32,
+    /// Whether it was said to be silent. Only at the server.
+    pub said_silent: bool,
+    /// What has left over it.
+    pub sent: Amount,
+    /// How fast that is, and what arrives over it.
+    pub sending: Meter,
+    /// See [`Self::sending`].
+    pub receiving: Meter,
 }
 
 /// A probe as it reached the server.
@@ -148,7 +157,9 @@ impl Path {
             self.heard = Some(now);
             self.heard_number = self.heard_number.max(Some(probe.number));
         }
-        let (moved, up) = (validated && !here, validated && !was_usable);
+        let was_silent = validated && std::mem::take(&mut self.said_silent);
+        let up = validated && !was_usable || was_silent;
+        let moved = validated && !here;
         Ok(Probed { validated, moved, up, count: self.probes_received })
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::choice::Policy;
 use super::flow::Flows;
 use super::link::{Link, PeerId};
+use super::meter::Amount;
 use super::outbox::{Outbox, Reach, To};
 use super::path::{BACKUP_USABLE_FOR, Path};
 use super::session::Session;
@@ -45,10 +46,20 @@ pub struct Peer {
     pub heard: Instant,
     /// Which paths carry, both ways.
     pub steering: Steering,
-    chosen: Vec<Link>,
-    sampled: Vec<Link>,
+    chosen: Carriers,
+    sampled: Carriers,
     waiting: VecDeque<(Instant, FlowId, Box<[u8]>)>,
     waiting_len: usize,
+}
+
+/// The links that a copy goes out on.
+#[derive(Default)]
+struct Carriers {
+    links: Vec<Link>,
+    /// The paths that they are ...
+    paths: PathSet,
+    /// ... and what has left over each since that was so.
+    sent: Amount,
 }
 
 impl Peer {
@@ -64,8 +75,8 @@ impl Peer {
             flows: Flows::default(),
             heard: now,
             steering: Steering::new(now, Policy::default()),
-            chosen: Vec::new(),
-            sampled: Vec::new(),
+            chosen: Carriers::default(),
+            sampled: Carriers::default(),
             waiting: VecDeque::new(),
             waiting_len: 0,
         }
@@ -145,8 +156,8 @@ impl Peer {
     #[inline]
     pub fn carriers(&self, reach: Reach) -> &[Link] {
         match reach {
-            Reach::Chosen => &self.chosen,
-            Reach::Sampled => &self.sampled,
+            Reach::Chosen => &self.chosen.links,
+            Reach::Sampled => &self.sampled.links,
         }
     }
 
@@ -190,12 +201,15 @@ impl Peer {
         let counter = self.current.as_ref().map_or(0, Session::next_counter);
         let heard = self.paths.iter().enumerate().filter_map(|(number, path)| Some((number, path.heard?)));
         let spread = self.steering.spread(now, counter, self.usable(now), heard);
-        for (links, set) in [(&mut self.chosen, spread.chosen), (&mut self.sampled, spread.sampled)] {
-            links.clear();
+        for (carriers, set) in [(&mut self.chosen, spread.chosen), (&mut self.sampled, spread.sampled)] {
+            let sent = std::mem::take(&mut carriers.sent);
+            carriers.paths.iter().for_each(|path| self.paths[path].sent.add(sent));
+            carriers.paths = set;
+            carriers.links.clear();
             let paths = self.paths.iter().enumerate().filter(|(number, _)| set.has(*number));
-            links.extend(paths.filter_map(|(_, path)| path.link));
+            carriers.links.extend(paths.filter_map(|(_, path)| path.link));
         }
-        if self.current.is_some() && !self.chosen.is_empty() {
+        if self.current.is_some() && !self.chosen.links.is_empty() {
             self.waiting_len = 0;
             for (since, flow, datagram) in std::mem::take(&mut self.waiting) {
                 if now.saturating_duration_since(since) < WAITING_FOR {
@@ -210,12 +224,39 @@ impl Peer {
     #[inline]
     pub fn send(&mut self, now: Instant, flow: FlowId, datagram: &[u8], outbox: &mut Outbox) -> usize {
         match &mut self.current {
-            Some(session) if !self.chosen.is_empty() => {
+            Some(session) if !self.chosen.links.is_empty() => {
                 let reach = self.steering.reach(session.next_counter());
-                outbox.push(To::Peer(self.id, reach), |out| session.seal_data(flow, datagram, out));
+                let len = outbox.push(To::Peer(self.id, reach), |out| session.seal_data(flow, datagram, out));
+                match reach {
+                    Reach::Chosen => self.chosen.sent.count(len),
+                    Reach::Sampled => self.sampled.sent.count(len),
+                }
                 0
             }
             _ => self.wait(now, flow, datagram),
+        }
+    }
+
+    /// What has left over a path, probes apart.
+    pub fn sent(&self, path: usize) -> Amount {
+        let mut sent = self.paths[path].sent;
+        let carriers = [&self.chosen, &self.sampled].into_iter().filter(|carriers| carriers.paths.has(path));
+        carriers.for_each(|carriers| sent.add(carriers.sent));
+        sent
+    }
+
+    /// What has arrived over a path, probes apart.
+    pub fn received(&self, path: usize) -> Amount {
+        let brought = self.steering.brought().get(path).copied().unwrap_or_default();
+        Amount { packets: brought.copies, octets: brought.octets }
+    }
+
+    /// Notes how much there has been, to know how fast it is. To be called each second.
+    pub fn mark(&mut self, now: Instant) {
+        for path in 0..self.paths.len() {
+            let (sent, received) = (self.sent(path), self.received(path));
+            self.paths[path].sending.mark(now, sent);
+            self.paths[path].receiving.mark(now, received);
         }
     }
 

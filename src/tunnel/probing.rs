@@ -361,6 +361,7 @@ impl Rtt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::wire::Clock;
 
     fn reply(number: u32, validated: bool) -> Control {
         let client = crate::tunnel::wire::ClientId(0);
@@ -371,6 +372,7 @@ mod tests {
             number,
             count: 0,
             token: PathToken(0),
+            clock: Clock(0),
             advice: Default::default(),
         }
     }

@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::warn;
+use log::Level;
 
+use super::chronicle::Kind;
 use super::link::Link;
 use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Reject};
 use super::{Side, Tunnel, flow, path, server};
@@ -17,7 +18,8 @@ impl Tunnel {
         if self.fabric.counters.line_is_due(now, reject)
             && let Some(text) = self.explanation(link, octets, reject)
         {
-            warn!("{text} ({} so far)", self.fabric.counters.rejected(reject));
+            let text = format!("{text} ({} so far)", self.fabric.counters.rejected(reject));
+            self.fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
             self.fabric.counters.line_was_written(now, reject);
         }
     }

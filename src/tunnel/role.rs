@@ -84,6 +84,17 @@ pub enum Copies {
     Target(LossTarget),
 }
 
+/// As the configuration has it: `all`, `2`, `target-loss 0.1 %`.
+impl fmt::Display for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Best(count) => count.fmt(f),
+            Self::Target(target) => write!(f, "target-loss {} %", f64::from(target.0) / 1e4),
+        }
+    }
+}
+
 /// The part of all datagrams that may be lost, in parts per million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LossTarget(pub u32);

@@ -10,14 +10,17 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
+use log::Level;
 
+use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake;
 use super::link::{Bind, Endpoint, Event, Host, Link, NameId, PeerId, SocketId};
 use super::outbox::To;
-use super::path::{Arrival, MAX_PATHS, Path};
+use super::path::{Arrival, MAX_PATHS, Path, Probed};
 use super::session::Session;
+use super::snapshot::Status;
+use super::stats::Spoken;
 use super::token::Tokens;
 use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
 
@@ -104,6 +107,7 @@ impl Server {
             self.answered.retain(|_, (_, until)| now < *until);
             fabric.expire(now);
             self.forget_silent_clients(now, fabric);
+            tell_of_silent_paths(now, fabric);
             self.steer_at = Some(now);
         }
         if self.steer_at.is_some_and(|at| now >= at) {
@@ -122,10 +126,13 @@ impl Server {
             .map(|(id, peer)| (PeerId(id), peer.client))
             .collect();
         for (id, client) in forgotten {
-            if let Some(left_out) = fabric.lines.line(now) {
-                let silent = PEER_IDLE.as_secs();
-                info!("client {} has been silent for {silent} s and is forgotten{left_out}", id.0);
-            }
+            let silent = PEER_IDLE.as_secs();
+            fabric.chronicle.tell_of_others(
+                now,
+                Level::Info,
+                Kind::Disconnected,
+                format_args!("client {} has been silent for {silent} s and is forgotten", id.0),
+            );
             self.clients.remove(&client);
             fabric.remove_peer(id);
         }
@@ -205,13 +212,17 @@ impl Server {
         if !copy {
             peer.heard = now;
         }
-        if probed.up
-            && let Some(left_out) = fabric.lines.line(now)
-        {
-            info!("client {}: path {number} is up from {}{left_out}", id.0, link.remote);
+        let tell = match probed {
+            Probed { up: true, .. } => Some((Level::Info, Kind::PathUp, "is up from")),
+            Probed { moved: true, .. } => Some((Level::Debug, Kind::PathMoved, "comes from")),
+            Probed { .. } => None,
+        };
+        if let Some((level, kind, what)) = tell {
+            let text = format_args!("client {}: path {number} {what} {}", id.0, link.remote);
+            fabric.chronicle.tell_of_others(now, level, kind, text);
         }
-        if probed.moved {
-            debug!("client {}: path {number} comes from {}", id.0, link.remote);
+        if !copy && probed.validated {
+            peer.steering.note_control(now, header.session, number, control.clock);
         }
         if peer.is_newest(header.session)
             && peer.steering.advised(header.session, header.counter, number, &control.advice)
@@ -219,8 +230,10 @@ impl Server {
             peer.steering.policy = control.advice.policy;
         }
         let token = self.tokens.give(now, control.client, control.path, link.remote);
+        let (validated, count, clock) = (probed.validated, probed.count, fabric.clock(now));
+        let peer = &mut fabric.peers[id.0];
         let advice = peer.steering.advice(number);
-        let reply = Control { validated: probed.validated, count: probed.count, token, advice, ..control };
+        let reply = Control { validated, count, token, clock, advice, ..control };
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Reply, reply, out));
         peer.update_carriers(now, &mut fabric.outbox);
@@ -242,9 +255,12 @@ impl Server {
             None => {
                 let id = fabric.add_peer(now, client);
                 self.clients.insert(client, id);
-                if let Some(left_out) = fabric.lines.line(now) {
-                    info!("client {} has connected from {}{left_out}", id.0, link.remote);
-                }
+                fabric.chronicle.tell_of_others(
+                    now,
+                    Level::Info,
+                    Kind::Connected,
+                    format_args!("client {} has connected from {}", id.0, link.remote),
+                );
                 id
             }
         };
@@ -315,16 +331,21 @@ impl Server {
         match found {
             Ok(address) if target.address == Some(address) => {}
             Ok(address) => {
-                info!("target {} is at {address}", target.endpoint);
                 target.address = Some(address);
+                let text = format!("target {} is at {address}", target.endpoint);
+                fabric.chronicle.tell(now, Level::Info, Kind::Name, text);
             }
             Err(error) => match target.address {
                 Some(address) => {
-                    debug!("target {} cannot be looked up: {error}; keeping {address}", target.endpoint)
+                    let text =
+                        format!("target {} cannot be looked up: {error}; keeping {address}", target.endpoint);
+                    fabric.chronicle.tell(now, Level::Debug, Kind::Name, text);
                 }
                 None if !target.complained => {
                     target.complained = true;
-                    warn!("target {} cannot be looked up: {error}; trying again", target.endpoint);
+                    let text =
+                        format!("target {} cannot be looked up: {error}; trying again", target.endpoint);
+                    fabric.chronicle.tell(now, Level::Warn, Kind::Name, text);
                 }
                 None => {}
             },
@@ -339,6 +360,25 @@ impl Server {
         };
         fabric.locals.remove(&local);
         fabric.peers[peer.0].flows.remove(flow);
+    }
+}
+
+/// Says of paths that have fallen silent that they have.
+fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
+    for (id, peer) in &mut fabric.peers {
+        for number in 0..peer.paths.len() {
+            let silent = peer.outlook(now, number).status == Status::Silent;
+            let path = &mut peer.paths[number];
+            let Some(heard) = path.heard.filter(|_| silent && !path.said_silent) else { continue };
+            path.said_silent = true;
+            let silence = Spoken(now.saturating_duration_since(heard));
+            fabric.chronicle.tell_of_others(
+                now,
+                Level::Info,
+                Kind::PathSilent,
+                format_args!("client {id}: path {number} is silent: no probe has come for {silence}"),
+            );
+        }
     }
 }
 

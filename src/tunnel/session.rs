@@ -146,7 +146,7 @@ const _: () = assert!(HEADER_LEN + CONTROL_LEN + TAG_LEN == wire::CONTROL_PACKET
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tunnel::wire::{Advice, ClientId, Packet, PathToken};
+    use crate::tunnel::wire::{Advice, ClientId, Clock, Packet, PathToken};
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn pair(encrypt: bool) -> (Session, Session) {
@@ -202,6 +202,7 @@ mod tests {
                 number: 3,
                 count: 4,
                 token: PathToken(5),
+                clock: Clock(6),
                 advice: Advice::default(),
             };
             let mut packet = Vec::new();

@@ -54,7 +54,13 @@ impl PathSet {
 
     /// The paths in it, lowest first.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..Self::LIMIT).filter(move |path| self.has(*path))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            // Clears the lowest bit that is set.
+            left &= left.checked_sub(1)?;
+            Some(lowest as usize)
+        })
     }
 }
 

@@ -5,27 +5,19 @@
 //! `docs/status.md`: names end in their units, a part is from 0 to 1, and what is not known is null.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::peer::Peer;
+use super::chronicle::Kind;
+use super::meter::Rate;
 use super::probing::RoundTrip;
-use super::set::PathSet;
 use super::stats::{Counters, Holdings};
 use super::wire::Reject;
-use super::{Side, Tunnel, journal};
 
 /// The version of what a snapshot says. It grows when a name goes or means something else, not when
 /// one is added.
 pub const SCHEMA: u32 = 1;
-/// What is said of a path's recent loss; in the long run it is that of [`journal::KEPT`].
-const RECENT: Duration = Duration::from_secs(10);
-/// Paths with a higher correlation of their losses fail together.
-const TOGETHER: f64 = 0.2;
-/// A path that loses more, either way, is called lossy: the loss from which on a backup helps out where
-/// the user has set no target.
-const LOSSY: f64 = 0.01;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +44,8 @@ pub struct Snapshot {
     pub counters: CounterView,
     /// What is held at the moment.
     pub holdings: Holdings,
+    /// What has happened, oldest first: the last [`KEPT`](super::chronicle::KEPT).
+    pub events: Vec<EventView>,
 }
 
 /// The two programs.
@@ -85,8 +79,13 @@ pub struct PeerView {
     pub session_age_s: Option<f64>,
     /// Applications at the moment.
     pub flows: usize,
+    /// How many copies of a datagram leave, as the configuration has it: `all`, a number, or a target
+    /// for the loss.
+    pub copies: String,
     /// What became of the datagrams that it sent.
     pub received: ReceivedView,
+    /// What became of ours, as it tells.
+    pub sent: SentView,
     /// The paths, by number.
     pub paths: Vec<PathView>,
     /// The paths that lose together.
@@ -95,12 +94,23 @@ pub struct PeerView {
 
 /// What became of the datagrams that came, or should have, since the start. Each is settled a few
 /// seconds after it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReceivedView {
     /// Those whose fate is settled.
     pub datagrams: u64,
     /// Those of them that no path brought.
     pub lost: u64,
+    /// Those of them that one path has lost and another brought.
+    pub recovered: u64,
+    /// The part that no path brought.
+    pub loss: LossView,
+}
+
+/// What became of the datagrams that this end sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SentView {
+    /// The part of the last 5 minutes that no path has brought. Unknown while no path is up.
+    pub loss_last_5min: Option<f64>,
 }
 
 /// A path.
@@ -122,9 +132,21 @@ pub struct PathView {
     pub loss_received: LossView,
     /// ... and of what we sent, as the other end tells. Unknown while the path is silent.
     pub loss_sent: LossView,
-    /// What it has brought since the start.
+    /// How unevenly its packets come.
+    pub jitter_received_ms: Option<f64>,
+    /// ... and ours, as the other end tells. Unknown while the path is silent.
+    pub jitter_sent_ms: Option<f64>,
+    /// How fast datagrams' copies come over it ...
+    pub rate_received: RateView,
+    /// ... and leave.
+    pub rate_sent: RateView,
+    /// Copies that have left over it since the start.
+    pub copies_sent: u64,
+    /// The octets of their packets.
+    pub octets_sent: u64,
+    /// Copies that it has brought since the start.
     pub copies: u64,
-    /// Octets of these, without the headers of IP, UDP and ours.
+    /// The octets of their packets: what UDP carries, without its header.
     pub octets: u64,
     /// The part of all datagrams of which it brought the first copy.
     pub first_share: Option<f64>,
@@ -134,6 +156,47 @@ pub struct PathView {
     pub lateness_ms: f64,
     /// Datagrams that it alone has brought: they would be lost without it.
     pub saved: u64,
+    /// Datagrams whose fate is settled that were sent over it, whatever they were sent over besides ...
+    pub tried: u64,
+    /// ... and those of them that it has lost: without the others, they would be lost.
+    pub lost: u64,
+}
+
+/// How fast something goes: the mean of the last 10 s. Unknown within the first second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateView {
+    /// Packets in a second.
+    pub packets_per_s: Option<f64>,
+    /// Their octets, without the headers of IP and UDP.
+    pub octets_per_s: Option<f64>,
+}
+
+impl From<Option<Rate>> for RateView {
+    fn from(rate: Option<Rate>) -> Self {
+        Self { packets_per_s: rate.map(|rate| rate.packets), octets_per_s: rate.map(|rate| rate.octets) }
+    }
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its number, from 0, by which it is known when one asks again.
+    pub number: u64,
+    /// When, since the start.
+    pub at_s: f64,
+    /// How long ago.
+    pub ago_s: f64,
+    /// What it is about.
+    pub kind: Kind,
+    /// What happened, and why: the line in the log.
+    pub text: String,
+}
+
+impl PathView {
+    /// Whether it works.
+    pub fn is_up(&self) -> bool {
+        matches!(self.status, Status::Up | Status::Lossy)
+    }
 }
 
 /// What a path is meant to do.
@@ -231,87 +294,4 @@ pub struct Outlook {
     pub status: Status,
     /// Its round trip.
     pub rtt: Option<RoundTrip>,
-}
-
-impl Tunnel {
-    /// What the tunnel looks like at `now`.
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let fabric = &self.fabric;
-        let (program, target) = match &self.side {
-            Side::Client(_) => (Program::Mpclient, None),
-            Side::Server(server) => (Program::Mpserver, Some(server.target().to_string())),
-        };
-        Snapshot {
-            schema: SCHEMA,
-            program,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_s: now.saturating_duration_since(self.since).as_secs_f64(),
-            listen: self.listen.to_string(),
-            target,
-            encryption: fabric.security.encrypt,
-            key: fabric.security.key.is_some(),
-            peers: fabric.peers.iter().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
-            counters: (&fabric.counters).into(),
-            holdings: self.holdings(),
-        }
-    }
-
-    fn peer_view(&self, now: Instant, number: usize, peer: &Peer) -> PeerView {
-        let age = |since| now.saturating_duration_since(since).as_secs_f64();
-        let journal = peer.steering.journal();
-        let total = journal.total();
-        let paths: Vec<_> =
-            (0..peer.paths.len()).filter_map(|path| self.path_view(now, path, peer)).collect();
-        let numbers = || paths.iter().map(|path| path.number);
-        let pairs = numbers().flat_map(|a| numbers().filter(move |b| a < *b).map(move |b| [a, b]));
-        let pairs = pairs.filter_map(|[a, b]| {
-            let correlation = journal.correlation(now, journal::KEPT, a, b)?;
-            (correlation > TOGETHER).then_some(PairView { paths: [a, b], correlation })
-        });
-        PeerView {
-            number,
-            heard_ago_s: peer.current().map(|_| age(peer.heard)),
-            session_age_s: peer.current().map(|session| age(session.since)),
-            flows: peer.flows.count(),
-            received: ReceivedView { datagrams: total.sent, lost: total.lost },
-            pairs: pairs.collect(),
-            paths,
-        }
-    }
-
-    fn path_view(&self, now: Instant, number: usize, peer: &Peer) -> Option<PathView> {
-        let outlook = match &self.side {
-            Side::Client(client) => client.outlook(now, number, peer)?,
-            Side::Server(_) => peer.outlook(now, number),
-        };
-        let steering = &peer.steering;
-        let loss = |over| steering.journal().lost_by(now, over, PathSet::one(number)).loss();
-        let loss_received = LossView { last_10s: loss(RECENT), last_5min: loss(journal::KEPT) };
-        let [last_10s, last_5min] = match outlook.status {
-            Status::Up | Status::Lossy => steering.told(number),
-            Status::Resolving | Status::Probing | Status::Silent => [None; 2],
-        };
-        let lossy = [loss_received.last_10s, last_10s].into_iter().flatten().any(|loss| loss > LOSSY);
-        let first: u64 = steering.brought().iter().map(|path| path.first).sum();
-        let brought = steering.brought().get(number).copied().unwrap_or_default();
-        Some(PathView {
-            number,
-            bridge: outlook.bridge,
-            state: if steering.policy.backups.has(number) { State::Backup } else { State::Use },
-            status: match outlook.status {
-                Status::Up if lossy => Status::Lossy,
-                status => status,
-            },
-            chosen: steering.chosen().has(number),
-            rtt: outlook.rtt.map(RttView::from),
-            loss_received,
-            loss_sent: LossView { last_10s, last_5min },
-            copies: brought.copies,
-            octets: brought.octets,
-            first_share: (first > 0).then(|| brought.first as f64 / first as f64),
-            overtaken: brought.overtaken,
-            lateness_ms: brought.lateness().as_secs_f64() * 1e3,
-            saved: steering.journal().saved(number),
-        })
-    }
 }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::arrivals::{Arrivals, Brought};
 use super::choice::{Choice, Policy};
 use super::journal::{self, Journal};
+use super::meter::Jitter;
 use super::outbox::Reach;
 use super::set::PathSet;
-use super::wire::{Advice, SessionId, Spread};
+use super::wire::{Advice, Clock, SessionId, Spread};
 
 /// How often the choice is looked at while datagrams flow.
 pub const INTERVAL: Duration = Duration::from_millis(100);
@@ -47,10 +48,26 @@ pub struct Steering {
     sampled: PathSet,
     /// How our datagrams go.
     spread: Spread,
-    /// Losses by path, recent and in the long run: what we say, and what the other end says.
+    /// How evenly control packets come, by path.
+    jitter: Vec<Jitter>,
+    /// Losses by path, recent and in the long run, and of all paths together: what we say.
     saying: Vec<[u16; 2]>,
+    saying_residual: u16,
     said: Instant,
-    told: Vec<[u16; 2]>,
+    /// What the other end says, by path, and of all paths together.
+    told: Vec<Told>,
+    told_residual: u16,
+}
+
+/// What the other end says of a path.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    loss: [u16; 2],
+    jitter: u16,
+}
+
+impl Told {
+    const NOTHING: Self = Self { loss: [Advice::UNKNOWN; 2], jitter: Advice::UNKNOWN };
 }
 
 impl Steering {
@@ -68,9 +85,12 @@ impl Steering {
             advised: PathSet::NONE,
             sampled: PathSet::NONE,
             spread: Spread::default(),
+            jitter: Vec::new(),
             saying: Vec::new(),
+            saying_residual: Advice::UNKNOWN,
             said: now,
             told: Vec::new(),
+            told_residual: Advice::UNKNOWN,
         }
     }
 
@@ -81,6 +101,19 @@ impl Steering {
     pub fn note(&mut self, now: Instant, session: SessionId, counter: u64, path: usize, len: usize) {
         self.last_data = now;
         self.arrivals.note(now, session, counter, path, len);
+    }
+
+    /// Notes that a path has brought a control packet, which left at this time by its sender's clock.
+    pub fn note_control(&mut self, now: Instant, session: SessionId, path: usize, clock: Clock) {
+        if path >= self.jitter.len() {
+            self.jitter.resize_with(path + 1, Jitter::default);
+        }
+        self.jitter[path].note(now, session, clock);
+    }
+
+    /// The jitter of what a path brings.
+    pub fn jitter(&self, path: usize) -> Option<Duration> {
+        self.jitter.get(path)?.smoothed()
     }
 
     /// What each path has brought.
@@ -122,39 +155,56 @@ impl Steering {
     /// What we say on a path.
     pub fn advice(&self, path: usize) -> Advice {
         let loss = self.saying.get(path).copied().unwrap_or([Advice::UNKNOWN; 2]);
-        Advice { spread: self.spread, wanted: self.wanted, policy: self.policy, loss }
+        let jitter = self.jitter(path).map_or(Advice::UNKNOWN, |jitter| {
+            let units = jitter.as_micros() / Advice::JITTER_UNIT.as_micros();
+            units.min(u128::from(Advice::UNKNOWN - 1)) as u16
+        });
+        let Self { spread, wanted, policy, saying_residual: residual, .. } = *self;
+        Advice { spread, wanted, policy, loss, residual, jitter }
     }
 
     /// Finds out what to say of losses.
     fn update_losses(&mut self, now: Instant) {
-        let part = |path, over| {
-            let loss = self.journal.lost_by(now, over, PathSet::one(path)).loss();
+        let say = |loss: Option<f64>| {
             loss.map_or(Advice::UNKNOWN, |loss| (loss * f64::from(Advice::WHOLE)).round() as u16)
         };
+        let part = |path, over| say(self.journal.lost_by(now, over, PathSet::one(path)).loss());
         self.saying = (0..self.arrivals.brought().len())
             .map(|path| [part(path, RECENT), part(path, journal::KEPT)])
             .collect();
+        self.saying_residual = say(self.journal.lost(now, journal::KEPT).loss());
         self.said = now;
     }
 
     /// What a path has lost of what we sent, in the last 10 s and the last 5 min, as the other end said
     /// when it was last heard over it.
     pub fn told(&self, path: usize) -> [Option<f64>; 2] {
-        let told = self.told.get(path).copied().unwrap_or([Advice::UNKNOWN; 2]);
-        told.map(|loss| (loss != Advice::UNKNOWN).then(|| f64::from(loss) / f64::from(Advice::WHOLE)))
+        self.told.get(path).unwrap_or(&Told::NOTHING).loss.map(understand)
+    }
+
+    /// What nothing has brought of what we sent in the last 5 min, as the other end said last.
+    pub fn told_residual(&self) -> Option<f64> {
+        understand(self.told_residual)
+    }
+
+    /// The jitter of what we send over a path, as the other end said when it was last heard over it.
+    pub fn told_jitter(&self, path: usize) -> Option<Duration> {
+        let jitter = self.told.get(path)?.jitter;
+        (jitter != Advice::UNKNOWN).then(|| Advice::JITTER_UNIT * jitter.into())
     }
 
     /// Takes what the other end says on a path, in the control packet of this counter. Returns whether
     /// it is the newest.
     pub fn advised(&mut self, session: SessionId, counter: u64, path: usize, advice: &Advice) -> bool {
         if path >= self.told.len() {
-            self.told.resize(path + 1, [Advice::UNKNOWN; 2]);
+            self.told.resize(path + 1, Told::NOTHING);
         }
-        self.told[path] = advice.loss;
+        self.told[path] = Told { loss: advice.loss, jitter: advice.jitter };
         if self.newest.is_some_and(|(known, newest)| known == session && counter < newest) {
             return false;
         }
         self.newest = Some((session, counter));
+        self.told_residual = advice.residual;
         self.advised = advice.wanted;
         self.sampled = advice.spread.sampled;
         self.arrivals.announce(session, advice.spread);
@@ -212,4 +262,9 @@ impl Steering {
     pub fn begin_session(&mut self) {
         self.spread.since = 0;
     }
+}
+
+/// A loss as it was told.
+fn understand(told: u16) -> Option<f64> {
+    (told != Advice::UNKNOWN).then(|| f64::from(told) / f64::from(Advice::WHOLE))
 }

@@ -43,7 +43,7 @@ use super::aead::{NONCE_LEN, TAG_LEN};
 
 pub mod control;
 
-pub use control::{Advice, CONTROL_LEN, Control, Spread};
+pub use control::{Advice, CONTROL_LEN, Clock, Control, Spread};
 
 /// The protocol's version, in every init.
 pub const VERSION: u8 = 1;

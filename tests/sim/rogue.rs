@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use mptunnel::tunnel::link::Link;
 use mptunnel::tunnel::session::{Session, SessionKeys};
-use mptunnel::tunnel::wire::{self, Advice, ClientId, Control, FlowId, Packet, PathToken, SessionId, Type};
+use mptunnel::tunnel::wire::{
+    self, Advice, ClientId, Clock, Control, FlowId, Packet, PathToken, SessionId, Type,
+};
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
@@ -66,8 +68,8 @@ impl Rogue {
     /// A probe for a path, which returns a token.
     pub fn probe(&mut self, path: u8, number: u32, token: PathToken) -> Vec<u8> {
         let client = ClientId(self.number);
-        let control =
-            Control { client, path, validated: false, number, count: 0, token, advice: Advice::default() };
+        let (count, clock, advice) = (0, Clock(0), Advice::default());
+        let control = Control { client, path, validated: false, number, count, token, clock, advice };
         let mut packet = Vec::new();
         self.session().seal_control(Type::Probe, control, &mut packet);
         packet

@@ -7,8 +7,8 @@ use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::set::PathSet;
 use mptunnel::tunnel::wire::{
-    self, Advice, CONTROL_PACKET_LEN, ClientId, Control, FlowId, HEADER_LEN, Header, INIT_LEN, InitHeader,
-    Mode, OVERHEAD_LEN, Packet, PathToken, RESPONSE_LEN, Reject, SessionId, Spread, Type,
+    self, Advice, CONTROL_PACKET_LEN, ClientId, Clock, Control, FlowId, HEADER_LEN, Header, INIT_LEN,
+    InitHeader, Mode, OVERHEAD_LEN, Packet, PathToken, RESPONSE_LEN, Reject, SessionId, Spread, Type,
 };
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
@@ -39,6 +39,7 @@ fn control(rng: &mut StdRng) -> Control {
         number: number(rng) as u32,
         count: number(rng) as u32,
         token: PathToken(number(rng)),
+        clock: Clock(rng.random_range(0..1 << 24)),
         advice: advice(rng),
     }
 }
@@ -56,7 +57,8 @@ fn advice(rng: &mut StdRng) -> Advice {
         sample: rng.random_range(0..64),
     };
     let policy = Policy { copies, backups: PathSet(rng.random()) };
-    Advice { spread, wanted: PathSet(rng.random()), policy, loss: rng.random() }
+    let (wanted, loss, residual, jitter) = (PathSet(rng.random()), rng.random(), rng.random(), rng.random());
+    Advice { spread, wanted, policy, loss, residual, jitter }
 }
 
 #[test]

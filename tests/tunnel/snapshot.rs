@@ -1,10 +1,12 @@
 //! What a snapshot says, against what the simulated network did.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use mptunnel::status::{WIDTH, table};
 use mptunnel::tunnel::Tunnel;
+use mptunnel::tunnel::chronicle::Kind;
 use mptunnel::tunnel::snapshot::{LossView, PathView, Program, RttView, SCHEMA, Snapshot, State, Status};
 use serde_json::Value;
 
@@ -82,6 +84,15 @@ fn both_ends_say_what_each_path_loses_each_way_and_what_it_saves() {
             missed *= loss;
         }
         assert_eq!(peer.pairs, [], "losses are independent");
+        assert_part("residual, 10 s", peer.received.loss.last_10s, residual, recent);
+        assert_part("residual, 5 min", peer.received.loss.last_5min, residual, all);
+        assert_part("residual there", peer.sent.loss_last_5min, sent.iter().product(), all);
+        let recovered = peer.received.recovered as f64 / peer.received.datagrams as f64;
+        let none_lost: f64 = received.iter().map(|loss| 1.0 - loss).product();
+        assert_part("recovered", Some(recovered), 1.0 - residual - none_lost, all);
+        for (path, loss) in peer.paths.iter().zip(received) {
+            assert_part("alone", Some(path.lost as f64 / path.tried as f64), loss, all);
+        }
     }
     for (path, rtt) in client.peers[0].paths.iter().zip(rtts) {
         let measured = path.rtt.expect("mpclient measures it");
@@ -106,6 +117,88 @@ fn both_ends_say_what_each_path_loses_each_way_and_what_it_saves() {
             assert_part(&name, path.loss_received.last_10s, received[number], recent);
             assert_part(&name, path.loss_sent.last_10s, sent[number], recent);
         }
+    }
+}
+
+#[test]
+fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
+    const LOSS: f64 = 0.2;
+    let jitters = [0, 10, 30];
+    let mut sim = paths(&[(20, LOSS), (40, LOSS), (60, LOSS)]).connect(6);
+    for (bridge, jitter) in sim.bridges.iter_mut().zip(jitters) {
+        for line in [&mut bridge.up, &mut bridge.down] {
+            (line.faults.jitter, line.faults.reorder) = (Duration::from_millis(jitter), true);
+        }
+    }
+    sim.streams(APP, PER_SECOND);
+    let about = |figure: Option<f64>, expected: f64, part: f64, what: &str| {
+        let figure = figure.unwrap_or(f64::NAN);
+        assert!((figure - expected).abs() <= expected * part + 0.05, "{what}: {figure}, not {expected}");
+    };
+    // A smoothed figure is what the last moments were: the mean of many has a smaller error.
+    let mut means = [[[0.0; 2]; 3]; 2];
+    const TIMES: u32 = 30;
+    for _ in 0..TIMES {
+        sim.run_for(SECOND * 4);
+        for (means, snapshot) in means.iter_mut().zip(snapshots(&sim)) {
+            for (means, path) in means.iter_mut().zip(&snapshot.peers[0].paths) {
+                for (mean, jitter) in means.iter_mut().zip([path.jitter_received_ms, path.jitter_sent_ms]) {
+                    *mean += jitter.unwrap_or(f64::NAN) / f64::from(TIMES);
+                }
+            }
+        }
+    }
+    for (means, snapshot) in means.iter().zip(snapshots(&sim)) {
+        for ((path, means), jitter) in snapshot.peers[0].paths.iter().zip(means).zip(jitters) {
+            let what = format!("{} path {}", snapshot.program.name(), path.number);
+            // Two that are equally likely anywhere within a span are a third of it apart.
+            means.iter().for_each(|mean| about(Some(*mean), jitter as f64 / 3.0, 0.2, &what));
+            let rate = f64::from(PER_SECOND);
+            about(path.rate_sent.packets_per_s, rate, 0.01, &what);
+            // Four standard errors of 5,000 packets.
+            about(path.rate_received.packets_per_s, rate * (1.0 - LOSS), 0.03, &what);
+            // 40 to 120 octets, and 32 of ours.
+            about(path.rate_sent.octets_per_s, rate * 112.0, 0.02, &what);
+            about(path.rate_received.octets_per_s, rate * (1.0 - LOSS) * 112.0, 0.05, &what);
+        }
+    }
+    for (number, bridge) in sim.bridges.iter().enumerate() {
+        let [client, server] = snapshots(&sim);
+        let sent = [&client, &server].map(|end| end.peers[0].paths[number].copies_sent);
+        assert_eq!(sent, [bridge.up.offered, bridge.down.offered], "copies that left");
+    }
+}
+
+#[test]
+fn what_happens_to_a_path_is_told_with_its_reason_and_its_time() {
+    let mut sim = paths(&[(20, 0.0), (40, 0.0)]).connect(7);
+    sim.streams(APP, 100);
+    sim.run_for(SECOND * 20);
+    let begin = sim.now;
+    sim.bridges[1].set_dead(true);
+    sim.run_for(SECOND * 20);
+    sim.bridges[1].set_dead(false);
+    sim.run_for(SECOND * 10);
+    let [client, server] = snapshots(&sim);
+    let bridge = sim.bridges[1].address;
+    let told = |snapshot: &Snapshot, kind: Kind, begins: &str, after: Range<u64>| {
+        let event = snapshot.events.iter().find(|event| {
+            let since = Duration::from_secs_f64(event.at_s).saturating_sub(begin);
+            event.kind == kind && event.text.starts_with(begins) && after.contains(&since.as_secs())
+        });
+        let event = event.unwrap_or_else(|| panic!("no {begins:?} {after:?} in {:#?}", snapshot.events));
+        assert!((event.at_s + event.ago_s - snapshot.uptime_s).abs() < 1e-6, "{event:?}");
+    };
+    told(&client, Kind::PathSilent, &format!("bridge {bridge} is silent: 9 probes were not answered"), 3..5);
+    told(&client, Kind::PathUp, &format!("bridge {bridge} is up, round trip 40."), 20..22);
+    told(&server, Kind::PathSilent, "client 0: path 1 is silent: no probe has come for 4 s", 3..6);
+    told(&server, Kind::PathUp, "client 0: path 1 is up from ", 20..22);
+    for snapshot in [&client, &server] {
+        let numbers: Vec<_> = snapshot.events.iter().map(|event| event.number).collect();
+        assert_eq!(numbers, (0..snapshot.events.len() as u64).collect::<Vec<_>>());
+        assert_eq!(snapshot.events.iter().filter(|event| event.kind == Kind::PathSilent).count(), 1);
+        assert_eq!(snapshot.events.iter().filter(|event| event.kind == Kind::PathUp).count(), 3);
+        assert_eq!(snapshot.events.iter().filter(|event| event.kind == Kind::Connected).count(), 1);
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::info;
+use log::Level;
 
 use super::{Client, SILENT_AFTER};
 use crate::tunnel::bridge::Way;
 use crate::tunnel::choice::Policy;
+use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{NameId, SocketId};
 use crate::tunnel::path::Path;
@@ -113,7 +114,8 @@ impl Client {
             }
         }
         let stayed = count - new.len();
-        info!("bridges: {stayed} as before, {} new, {taken_out} taken out", new.len());
+        let text = format!("bridges: {stayed} as before, {} new, {taken_out} taken out", new.len());
+        fabric.chronicle.tell(now, Level::Info, Kind::Reload, text);
         for bridge in new {
             let path = self.ways.iter().position(Option::is_none).unwrap_or(self.ways.len());
             self.add(path, now, bridge, fabric);

@@ -1,20 +1,21 @@
 //! The text of control packets, probes and replies, which is sealed in every mode:
 //! ```text
-//!  0                   8      9       10     12        16        20                 28
-//! +-------------------+------+-------+------+---------+---------+------------------+
-//! |     client id     | path | flags |  0   | number  |  count  |      token       |
-//! +-------------------+------+-------+------+---------+---------+------------------+
+//!  0                   8      9       10         12        16        20                 28
+//! +-------------------+------+-------+----------+---------+---------+------------------+
+//! |     client id     | path | flags | residual | number  |  count  |      token       |
+//! +-------------------+------+-------+----------+---------+---------+------------------+
 //!
-//!  28        32        36                44        48         52       56       57       58     62    67
-//! +---------+---------+-----------------+---------+----------+--------+--------+--------+------+-----+
-//! | sampled | chosen  |      since      | wanted  | backups  | target | copies | sample | loss |  0  |
-//! +---------+---------+-----------------+---------+----------+--------+--------+--------+------+-----+
+//!  28        32       36              44       48        52       56       57       58     62      65      67
+//! +---------+--------+---------------+--------+---------+--------+--------+--------+------+-------+-------+
+//! | sampled | chosen |     since     | wanted | backups | target | copies | sample | loss | clock |jitter |
+//! +---------+--------+---------------+--------+---------+--------+--------+--------+------+-------+-------+
 //! ```
 //! A probe says who asks (a number that the client draws at its start, kept through all its
 //! sessions), on which path, its number among that path's probes, how many replies have come
 //! back, and the last token received there. A reply repeats client, path and number, says how many
 //! probes have arrived, and carries the token that proves the client's address once a probe brings
-//! it back; flag 1 says that this is done.
+//! it back; flag 1 says that this is done. *Clock* is when this packet left, by its sender's clock: what
+//! arrives further apart than it left, or less far, has had jitter.
 //!
 //! Both give advice about copies. *Sampled*, *chosen*, *wanted* and *backups* are sets of paths, bit
 //! 2^n for path n. From data counter *since* on, the sender's datagrams go over the chosen paths,
@@ -22,7 +23,11 @@
 //! to use these (none: to decide for itself). The client's policy: *copies* is 0 for all, 1 to 32
 //! for so many, 255 for as few as keep the loss under *target* parts per million. *Loss* is what
 //! the sender has seen this path lose of what came to it, in the last 10 seconds and 5 minutes (two
-//! octets each, parts of 65,534; 65,535 means that nobody knows).
+//! octets each, parts of 65,534; 65,535 means that nobody knows), *residual* what all paths together
+//! have lost in the last 5 minutes, and *jitter* what this path's packets had on their way to the
+//! sender, in units of 10 µs.
+
+use std::time::Duration;
 
 use super::{ClientId, PathToken, Reject, number};
 use crate::tunnel::choice::Policy;
@@ -47,8 +52,32 @@ pub struct Control {
     pub count: u32,
     /// In a reply: to be returned; in a probe: returned.
     pub token: PathToken,
+    /// When it left.
+    pub clock: Clock,
     /// Which paths datagrams go over.
     pub advice: Advice,
+}
+
+/// A moment by its sender's clock: microseconds since an hour of its own, modulo 2^24.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock(pub u32);
+
+impl Clock {
+    /// How many there are.
+    const LIMIT: u32 = 1 << 24;
+
+    /// So long after the sender's hour.
+    pub fn after(time: Duration) -> Self {
+        Self(time.as_micros() as u32 % Self::LIMIT)
+    }
+
+    /// How much more time than between these two has passed in `elapsed`, in microseconds; less is
+    /// negative. Beyond 8 s either way this is another number.
+    pub fn excess(self, earlier: Self, elapsed: Duration) -> i32 {
+        let excess = (elapsed.as_micros() as u32).wrapping_sub(self.0.wrapping_sub(earlier.0));
+        // The sign of 24 bits.
+        (excess << 8).cast_signed() >> 8
+    }
 }
 
 /// How the copies of a sender's datagrams are spread over its paths.
@@ -89,6 +118,10 @@ pub struct Advice {
     /// What this path has lost of what came to the sender, in the last 10 s and the last 5 min, in
     /// parts of [`Advice::WHOLE`].
     pub loss: [u16; 2],
+    /// The same of all paths together, in the last 5 min.
+    pub residual: u16,
+    /// The jitter of what this path brought to the sender, in units of [`Advice::JITTER_UNIT`].
+    pub jitter: u16,
 }
 
 impl Advice {
@@ -96,6 +129,8 @@ impl Advice {
     pub const WHOLE: u16 = u16::MAX - 1;
     /// Nothing was to come.
     pub const UNKNOWN: u16 = u16::MAX;
+    /// Fine enough for a line within a house, and up to 655 ms.
+    pub const JITTER_UNIT: Duration = Duration::from_micros(10);
 
     const TARGET: u8 = u8::MAX;
 
@@ -116,6 +151,8 @@ impl Advice {
         octets[57] = self.spread.sample;
         octets[58..60].copy_from_slice(&self.loss[0].to_be_bytes());
         octets[60..62].copy_from_slice(&self.loss[1].to_be_bytes());
+        octets[10..12].copy_from_slice(&self.residual.to_be_bytes());
+        octets[65..67].copy_from_slice(&self.jitter.to_be_bytes());
     }
 
     fn parse(text: &[u8; CONTROL_LEN]) -> Self {
@@ -125,13 +162,16 @@ impl Advice {
             Self::TARGET => Copies::Target(LossTarget(number(&text[52..56]))),
             count => Copies::Best(count),
         };
+        let short = |at: usize| u16::from_be_bytes([text[at], text[at + 1]]);
         let since = u64::from(number(&text[36..40])) << 32 | u64::from(number(&text[40..44]));
         Self {
             // More than 63 would be a counter that never comes.
             spread: Spread { sampled: set(28), chosen: set(32), since, sample: text[57].min(63) },
             wanted: set(44),
             policy: Policy { copies, backups: set(48) },
-            loss: [58, 60].map(|at| u16::from_be_bytes([text[at], text[at + 1]])),
+            loss: [58, 60].map(short),
+            residual: short(10),
+            jitter: short(65),
         }
     }
 }
@@ -146,6 +186,7 @@ impl Control {
         octets[12..16].copy_from_slice(&self.number.to_be_bytes());
         octets[16..20].copy_from_slice(&self.count.to_be_bytes());
         octets[20..28].copy_from_slice(&self.token.0.to_be_bytes());
+        octets[62..65].copy_from_slice(&self.clock.0.to_be_bytes()[1..]);
         self.advice.put(&mut octets);
         octets
     }
@@ -163,6 +204,7 @@ impl Control {
             number: number(&text[12..16]),
             count: number(&text[16..20]),
             token: PathToken(u64::from(number(&text[20..24])) << 32 | u64::from(number(&text[24..28]))),
+            clock: Clock(number(&text[61..65]) % Clock::LIMIT),
             advice: Advice::parse(text),
         })
     }
@@ -181,6 +223,7 @@ mod tests {
             number: 0x0a0b_0c0d,
             count: 0x0e0f_1011,
             token: PathToken(0x1213_1415_1617_1819),
+            clock: Clock(0x0064_6566),
             advice: Advice {
                 spread: Spread {
                     sampled: PathSet(0x2021_2223),
@@ -194,17 +237,31 @@ mod tests {
                     backups: PathSet(0x4445_4647),
                 },
                 loss: [0x6061, 0x6263],
+                residual: 0x6a6b,
+                jitter: 0x6768,
             },
         };
         let mut expected =
-            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0, 0, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
+            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0x6a, 0x6b, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
         expected.extend([0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19]);
         expected.extend([0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27]);
         expected.extend([0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x40, 0x41, 0x42, 0x43]);
         expected.extend([0x44, 0x45, 0x46, 0x47, 0x50, 0x51, 0x52, 0x53, 255, 5, 0x60, 0x61, 0x62, 0x63]);
-        expected.resize(CONTROL_LEN, 0);
+        expected.extend([0x64, 0x65, 0x66, 0x67, 0x68]);
         assert_eq!(control.to_octets()[..], expected[..]);
         assert_eq!(Control::parse(&expected), Ok(control));
         assert_eq!(Control::parse(&expected[1..]), Err(Reject::Malformed));
+    }
+
+    #[test]
+    fn a_clock_tells_what_took_longer_though_it_begins_anew() {
+        let at = |ms| Clock::after(Duration::from_millis(ms));
+        for begin in [0, 5_000, 16_700, 1_000_000_000] {
+            let excess = |apart, elapsed| at(begin + apart).excess(at(begin), Duration::from_millis(elapsed));
+            assert_eq!(excess(100, 100), 0);
+            assert_eq!(excess(100, 116), 16_000);
+            assert_eq!(excess(100, 84), -16_000);
+            assert_eq!(excess(30_000, 30_007), 7_000);
+        }
     }
 }

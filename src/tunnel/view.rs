@@ -1,0 +1,139 @@
+//! Fills a [`Snapshot`] from what the tunnel counts and measures anyway.
+
+use std::time::{Duration, Instant};
+
+use super::chronicle::Entry;
+use super::peer::Peer;
+use super::set::PathSet;
+use super::snapshot::*;
+use super::{Side, Tunnel, journal};
+
+/// What is said of recent loss; in the long run it is that of [`journal::KEPT`].
+const RECENT: Duration = Duration::from_secs(10);
+/// Paths with a higher correlation of their losses fail together.
+const TOGETHER: f64 = 0.2;
+/// A path that loses more, either way, is called lossy: the loss from which on a backup helps out where
+/// the user has set no target.
+const LOSSY: f64 = 0.01;
+
+impl Tunnel {
+    /// What the tunnel looks like at `now`.
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let fabric = &self.fabric;
+        let (program, target) = match &self.side {
+            Side::Client(_) => (Program::Mpclient, None),
+            Side::Server(server) => (Program::Mpserver, Some(server.target().to_string())),
+        };
+        Snapshot {
+            schema: SCHEMA,
+            program,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: now.saturating_duration_since(self.since).as_secs_f64(),
+            listen: self.listen.to_string(),
+            target,
+            encryption: fabric.security.encrypt,
+            key: fabric.security.key.is_some(),
+            peers: fabric.peers.iter().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
+            counters: (&fabric.counters).into(),
+            holdings: self.holdings(),
+            events: self.event_views(now),
+        }
+    }
+
+    fn event_views(&self, now: Instant) -> Vec<EventView> {
+        let entries = self.fabric.chronicle.entries();
+        let view = |(number, Entry { at, kind, text }): (u64, &Entry)| EventView {
+            number,
+            at_s: at.saturating_duration_since(self.since).as_secs_f64(),
+            ago_s: now.saturating_duration_since(*at).as_secs_f64(),
+            kind: *kind,
+            text: text.clone(),
+        };
+        entries.map(view).collect()
+    }
+
+    fn peer_view(&self, now: Instant, number: usize, peer: &Peer) -> PeerView {
+        let age = |since| now.saturating_duration_since(since).as_secs_f64();
+        let journal = peer.steering.journal();
+        let total = journal.total();
+        let paths: Vec<_> =
+            (0..peer.paths.len()).filter_map(|path| self.path_view(now, path, peer)).collect();
+        let numbers = || paths.iter().map(|path| path.number);
+        let pairs = numbers().flat_map(|a| numbers().filter(move |b| a < *b).map(move |b| [a, b]));
+        let pairs = pairs.filter_map(|[a, b]| {
+            let correlation = journal.correlation(now, journal::KEPT, a, b)?;
+            (correlation > TOGETHER).then_some(PairView { paths: [a, b], correlation })
+        });
+        PeerView {
+            number,
+            heard_ago_s: peer.current().map(|_| age(peer.heard)),
+            session_age_s: peer.current().map(|session| age(session.since)),
+            flows: peer.flows.count(),
+            copies: peer.steering.policy.copies.to_string(),
+            received: ReceivedView {
+                datagrams: total.sent,
+                lost: total.lost,
+                recovered: journal.recovered(),
+                loss: LossView {
+                    last_10s: journal.lost(now, RECENT).loss(),
+                    last_5min: journal.lost(now, journal::KEPT).loss(),
+                },
+            },
+            sent: SentView {
+                loss_last_5min: paths
+                    .iter()
+                    .any(PathView::is_up)
+                    .then(|| peer.steering.told_residual())
+                    .flatten(),
+            },
+            pairs: pairs.collect(),
+            paths,
+        }
+    }
+
+    fn path_view(&self, now: Instant, number: usize, peer: &Peer) -> Option<PathView> {
+        let outlook = match &self.side {
+            Side::Client(client) => client.outlook(now, number, peer)?,
+            Side::Server(_) => peer.outlook(now, number),
+        };
+        let steering = &peer.steering;
+        let loss = |over| steering.journal().lost_by(now, over, PathSet::one(number)).loss();
+        let loss_received = LossView { last_10s: loss(RECENT), last_5min: loss(journal::KEPT) };
+        let up = outlook.status == Status::Up;
+        let [last_10s, last_5min] = if up { steering.told(number) } else { [None; 2] };
+        let lossy = [loss_received.last_10s, last_10s].into_iter().flatten().any(|loss| loss > LOSSY);
+        let first: u64 = steering.brought().iter().map(|path| path.first).sum();
+        let brought = steering.brought().get(number).copied().unwrap_or_default();
+        let path = &peer.paths[number];
+        let (sent, received) = (peer.sent(number), peer.received(number));
+        let since_start = steering.journal().since_start(number);
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        Some(PathView {
+            number,
+            bridge: outlook.bridge,
+            state: if steering.policy.backups.has(number) { State::Backup } else { State::Use },
+            status: match outlook.status {
+                Status::Up if lossy => Status::Lossy,
+                status => status,
+            },
+            chosen: steering.chosen().has(number),
+            rtt: outlook.rtt.map(RttView::from),
+            loss_received,
+            loss_sent: LossView { last_10s, last_5min },
+            jitter_received_ms: steering.jitter(number).map(ms),
+            jitter_sent_ms: steering.told_jitter(number).filter(|_| up).map(ms),
+            rate_received: path.receiving.rate(now, received).into(),
+            rate_sent: path.sending.rate(now, sent).into(),
+            copies_sent: sent.packets,
+            octets_sent: sent.octets,
+            copies: received.packets,
+            octets: received.octets,
+            first_share: (first > 0).then(|| brought.first as f64 / first as f64),
+            overtaken: brought.overtaken,
+            lateness_ms: brought.lateness().as_secs_f64() * 1e3,
+            saved: since_start.saved,
+            tried: since_start.lost_by.sent,
+            lost: since_start.lost_by.lost,
+        })
+    }
+}
