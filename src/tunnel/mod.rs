@@ -34,6 +34,7 @@ pub mod session;
 pub mod set;
 mod silence;
 pub mod snapshot;
+pub mod socks5;
 pub mod stats;
 mod steering;
 mod token;

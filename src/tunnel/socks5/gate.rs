@@ -1,0 +1,101 @@
+//! Whose datagrams an association takes: those from one port of the client's address. The address is the
+//! one that TCP shows, so nobody else's are taken, whatever the request says.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::wire::Address;
+
+/// Whose datagrams an association takes, as far as its request tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// Those from this port of the client's address.
+    Port(u16),
+    /// Those from the port that the first of them comes from.
+    First,
+}
+
+impl Sender {
+    /// Whose datagrams are meant by the address of a request. The client's address is the one that TCP shows; a
+    /// port is believed where no NAT can have changed it.
+    pub fn of(client: IpAddr, address: Address<'_>) -> Self {
+        match address {
+            Address::Ip(address) if address.port() != 0 => {
+                let ip = address.ip().to_canonical();
+                let known = ip.is_unspecified() || ip == client.to_canonical();
+                if known { Self::Port(address.port()) } else { Self::First }
+            }
+            _ => Self::First,
+        }
+    }
+}
+
+/// Where an association takes datagrams from: one port at the client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    client: IpAddr,
+    port: Option<u16>,
+}
+
+impl Gate {
+    /// The gate of a client at this address.
+    pub fn new(client: IpAddr, sender: Sender) -> Self {
+        let port = match sender {
+            Sender::Port(port) => Some(port),
+            Sender::First => None,
+        };
+        Self { client: client.to_canonical(), port }
+    }
+
+    /// Whether a datagram from this address is taken; the first may settle the port.
+    pub fn admit(&mut self, remote: SocketAddr) -> bool {
+        remote.ip().to_canonical() == self.client && *self.port.get_or_insert(remote.port()) == remote.port()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(client: &str, address: &str) -> Sender {
+        Sender::of(client.parse().expect(client), Address::Ip(address.parse().expect(address)))
+    }
+
+    fn admits(gate: &mut Gate, remote: &str) -> bool {
+        gate.admit(remote.parse().expect(remote))
+    }
+
+    #[test]
+    fn a_port_is_believed_with_the_clients_own_address_or_none() {
+        for (client, address) in [
+            ("127.0.0.1", "0.0.0.0:5000"),
+            ("127.0.0.1", "[::]:5000"),
+            ("192.0.2.1", "192.0.2.1:5000"),
+            ("2001:db8::1", "[2001:db8::1]:5000"),
+            ("192.0.2.1", "[::ffff:192.0.2.1]:5000"),
+        ] {
+            assert_eq!(of(client, address), Sender::Port(5000), "{client} {address}");
+        }
+        for (client, address) in
+            [("127.0.0.1", "0.0.0.0:0"), ("192.0.2.1", "192.0.2.1:0"), ("192.0.2.1", "10.0.0.1:5000")]
+        {
+            assert_eq!(of(client, address), Sender::First, "{client} {address}");
+        }
+        let client = "127.0.0.1".parse().expect("an address");
+        assert_eq!(Sender::of(client, Address::Name(b"localhost", 5000)), Sender::First);
+    }
+
+    #[test]
+    fn only_the_clients_address_is_admitted_and_only_one_port() {
+        let client = "192.0.2.1".parse().expect("an address");
+        let mut gate = Gate::new(client, Sender::First);
+        assert!(!admits(&mut gate, "192.0.2.2:4000"), "a stranger, who settles nothing");
+        assert!(admits(&mut gate, "192.0.2.1:5000"));
+        assert!(admits(&mut gate, "[::ffff:192.0.2.1]:5000"), "the same address");
+        assert!(!admits(&mut gate, "192.0.2.1:5001"));
+
+        let mut gate = Gate::new(client, Sender::Port(5000));
+        assert!(!admits(&mut gate, "192.0.2.1:5001"));
+        assert!(!admits(&mut gate, "192.0.2.2:5000"));
+        assert!(admits(&mut gate, "192.0.2.1:5000"));
+    }
+}
