@@ -13,11 +13,12 @@ pub const MAX_USERS: usize = 256;
 pub const WORD_LEN_MAX: usize = 255;
 
 /// A name and a password, each behind its length and filled up with zeros.
-type Entry = Zeroizing<[u8; 2 * (1 + WORD_LEN_MAX)]>;
+/// On the heap, where it stays: what moves leaves unwiped copies behind.
+type Entry = Zeroizing<Box<[u8]>>;
 
 /// Names and passwords. Wiped from memory when dropped; `Debug` shows how many there are.
 #[derive(Clone, Default)]
-pub struct Users(Vec<Box<Entry>>);
+pub struct Users(Vec<Entry>);
 
 /// Why a user is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl Users {
             return false;
         }
         let entry = entry(login);
-        let found = |found: Choice, user: &Box<Entry>| found | user.as_slice().ct_eq(entry.as_slice());
+        let found = |found: Choice, user: &Entry| found | user.ct_eq(&entry);
         self.0.iter().fold(Choice::from(0), found).into()
     }
 }
@@ -88,8 +89,8 @@ impl fmt::Debug for Login<'_> {
 }
 
 /// The entry of words that are not too long.
-fn entry(Login { name, password }: Login<'_>) -> Box<Entry> {
-    let mut entry = Box::new(Zeroizing::new([0; 2 * (1 + WORD_LEN_MAX)]));
+fn entry(Login { name, password }: Login<'_>) -> Entry {
+    let mut entry = Zeroizing::new(vec![0; 2 * (1 + WORD_LEN_MAX)].into_boxed_slice());
     for (word, place) in [name, password].into_iter().zip(entry.chunks_exact_mut(1 + WORD_LEN_MAX)) {
         place[0] = word.len() as u8;
         place[1..=word.len()].copy_from_slice(word);
