@@ -7,6 +7,13 @@ mod daemons;
 mod lossy_bridge;
 #[path = "support/lossy_bridge_tests.rs"]
 mod lossy_bridge_tests;
+#[path = "../examples/manuals"]
+mod manuals {
+    mod completions;
+    pub(crate) mod files;
+    mod pages;
+}
+mod packages;
 #[path = "support/process.rs"]
 mod process;
 mod sim;

@@ -124,6 +124,11 @@ pub fn stranger(number: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, number % 4], 5000))
 }
 
+/// The address of somebody who is nobody else: a name may be said to be at a stranger's, never at this one.
+pub fn passer_by(number: u8) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 128 + number % 4], 5000))
+}
+
 /// An application's address.
 pub fn application(app: App) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], FIRST_APPLICATION_PORT + app.number))

@@ -261,7 +261,7 @@ impl World {
     /// Someone else than the target sends to a flow's socket at the server.
     pub fn send_astray(&mut self, pick: u8, octets: &[u8]) {
         let socket = SocketId(1 + u32::from(pick % 8));
-        self.input(SERVER, Link { socket, remote: setup::stranger(pick), local: None }, octets);
+        self.input(SERVER, Link { socket, remote: setup::passer_by(pick), local: None }, octets);
     }
 
     /// The insider sends a packet.

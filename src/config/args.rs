@@ -6,15 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{DEFAULT_BIND, DEFAULT_LISTEN, values};
+use super::{DEFAULT_BIND, notes, values};
 use crate::tunnel::link::Host;
-
-const ENVIRONMENT: &str = "\
-Environment:
-  MPTUNNEL_ENCRYPT  0, false, no, off: no encryption; 1, true, yes, on, or not set: encryption.
-                    Both ends must agree
-  MPTUNNEL_KEY      The pre-shared key itself, as \"mpserver genkey\" prints it
-  RUST_LOG          What to log: error, warn, info (the default), debug, trace or off";
 
 /// What both programs take.
 #[derive(Args, Debug, Default)]
@@ -51,7 +44,7 @@ pub struct StatusArgs {
     version,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_help = client_notes()
+    after_help = notes::help(&notes::client())
 )]
 pub struct ClientCommandLine {
     /// What to do instead of carrying datagrams.
@@ -98,7 +91,7 @@ pub struct ClientArgs {
     version,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_help = server_notes()
+    after_help = notes::help(&notes::server())
 )]
 pub struct ServerArgs {
     /// What to do instead of serving.
@@ -147,42 +140,4 @@ pub struct ServeArgs {
     /// The options of both programs.
     #[command(flatten)]
     pub shared: SharedArgs,
-}
-
-fn client_notes() -> String {
-    format!(
-        "\
-{ENVIRONMENT}
-
-The key is that of --key-file, or else of MPTUNNEL_KEY, or else of the file's \"key-file\".
-Without any, traffic is encrypted, but nothing proves that the other end is your mpserver.
-
-Example:
-  mpclient mpclient.conf, where mpclient.conf holds
-      1.2.3.4 4000
-      bridge1.example.org 4000
-      key-file = key
-  takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges.
-
-SIGHUP has it read the file again.
-
-Exit status: 0 stopped by SIGINT or SIGTERM, 2 wrong use, 1 anything else that keeps it from starting."
-    )
-}
-
-fn server_notes() -> String {
-    format!(
-        "\
-{ENVIRONMENT}
-
-The key is that of --key-file, or else of MPTUNNEL_KEY. Without any, traffic is encrypted, but
-anybody may connect.
-
-Examples:
-  (umask 077; mpserver genkey > key)         makes a key that only you can read
-  mpserver --key-file key 2000 127.0.0.1 1194
-                                             listens on port 2000, the target is OpenVPN on this machine
-
-Exit status: 0 stopped by SIGINT or SIGTERM, 2 wrong use, 1 anything else that keeps it from starting."
-    )
 }

@@ -16,12 +16,11 @@ use std::path::{Path, PathBuf};
 
 use super::steering::{self, Options};
 use super::values::{self, Quoted};
+use super::words::SETTINGS;
 use super::{Mistake, Mistakes, Place, file};
 use crate::tunnel::link::{Endpoint, Host, Uplink};
 use crate::tunnel::path::MAX_PATHS;
 use crate::tunnel::role::{Bridge, Copies};
-
-const SETTINGS: [&str; 4] = ["listen", "key-file", "copies", "target-loss"];
 
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -145,8 +144,9 @@ impl Parser<'_> {
             self.mistake("bind belongs to a bridge: write \"HOST PORT bind=...\"");
             return;
         }
-        let Some(name) = SETTINGS.into_iter().find(|known| *known == name) else {
-            self.mistake(format!("unknown setting {}: there are {}", Quoted(name), SETTINGS.join(", ")));
+        let Some(name) = setting_names().find(|known| *known == name) else {
+            let known = setting_names().collect::<Vec<_>>().join(", ");
+            self.mistake(format!("unknown setting {}: there are {known}", Quoted(name)));
             return;
         };
         if let Some((_, line)) = self.seen.settings.iter().find(|(seen, _)| *seen == name) {
@@ -204,7 +204,7 @@ impl Parser<'_> {
             self.mistake("no host before the \"#\": write \"HOST PORT\"");
             return;
         };
-        if SETTINGS.contains(&host) {
+        if setting_names().any(|name| name == host) {
             self.mistake(format!("{host} is a setting: write \"{host} = VALUE\""));
             return;
         }
@@ -255,6 +255,10 @@ impl Parser<'_> {
             _ => {}
         }
     }
+}
+
+fn setting_names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|word| word.name)
 }
 
 /// The endpoint in the spelling that all spellings of it share.

@@ -1,9 +1,9 @@
 //! From the command line, the environment and files to the tunnel's [`Config`].
 //!
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
-//! `mpclient.conf`, `client_file` reads that file, `steering` what it says of paths, `security` finds the
-//! key and what `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does. Here they meet: arguments as
-//! typed become a `Config` as meant.
+//! `mpclient.conf`, `client_file` reads that file, whose words are in [`words`], `steering` what it says of
+//! paths, `security` finds the key and what `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does. [`notes`]
+//! has what `--help` says besides. Here they meet: arguments as typed become a `Config` as meant.
 //!
 //! What is wrong is collected instead of ending the search, so that a user who corrects everything
 //! that one start complains of gets it running with the next.
@@ -13,9 +13,11 @@ mod client_file;
 mod control;
 mod file;
 mod logging;
+pub mod notes;
 mod security;
 mod steering;
 mod values;
+pub mod words;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

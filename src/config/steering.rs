@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::values::{self, Quoted};
+use super::words;
 use crate::tunnel::link::{Host, Uplink};
 use crate::tunnel::path::MAX_PATHS;
 use crate::tunnel::role::{Copies, LossTarget};
@@ -36,12 +37,12 @@ pub(super) struct Read<'a> {
 
 impl Options {
     /// Reads the words behind the port of a bridge at `host`.
-    pub(super) fn read<'a>(host: Option<&Host>, words: impl Iterator<Item = &'a str> + Clone) -> Read<'a> {
+    pub(super) fn read<'a>(host: Option<&Host>, typed: impl Iterator<Item = &'a str> + Clone) -> Read<'a> {
         // The program of 2014 took no notice of what stood behind the port, so it may be a remark.
-        let may_be_remark = !words.clone().any(|word| word.contains('='));
+        let may_be_remark = !typed.clone().any(|word| word.contains('='));
         let mut read = Read::default();
         let Read { options, mistakes, ignored } = &mut read;
-        for word in words {
+        for word in typed {
             match word.split_once('=') {
                 None if word == "backup" && options.backup => mistakes.push("backup is given twice".into()),
                 None if word == "backup" => options.backup = true,
@@ -56,15 +57,16 @@ impl Options {
                 },
                 Some(("backup", _)) => mistakes.push("backup has no value: write \"backup\" alone".into()),
                 Some((name, _)) if !name.is_empty() => mistakes.push(format!(
-                    "unknown option {}: there are bind=INTERFACE, bind=ADDRESS and backup",
-                    Quoted(name)
+                    "unknown option {}: there are {}",
+                    Quoted(name),
+                    words::bridge_options()
                 )),
                 // What follows belongs to the same slip: "bind = eth1", or a remark without its sign.
                 _ => {
                     mistakes.push(format!(
-                        "{} is no option, which are bind=INTERFACE, bind=ADDRESS and backup: write them without \
-                         spaces, and remarks after \"#\"",
-                        Quoted(word)
+                        "{} is no option, which are {}: write them without spaces, and remarks after \"#\"",
+                        Quoted(word),
+                        words::bridge_options()
                     ));
                     break;
                 }

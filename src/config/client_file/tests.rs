@@ -1,6 +1,7 @@
 //! Tables of files: what is taken, and what is a mistake.
 
 use super::*;
+use crate::config::words::BRIDGE_OPTIONS;
 use crate::tunnel::key::Key;
 use crate::tunnel::role::LossTarget;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -44,6 +45,20 @@ fn addresses_of_both_versions_and_names_are_bridges() {
 #[test]
 fn remarks_may_be_in_any_encoding() {
     assert_eq!(bridges(b"# \xd6\xd0\xce\xc4\n1.2.3.4 4000 # \xff\n"), ["1.2.3.4:4000"]);
+}
+
+#[test]
+fn every_word_of_the_manual_is_taken() {
+    for word in SETTINGS {
+        let line = format!("{} = {}", word.name, word.example);
+        assert!(parsed(format!("1.2.3.4 4000\n{line}\n")).is_ok(), "{line}");
+    }
+    for word in BRIDGE_OPTIONS {
+        let sign = if word.example.is_empty() { "" } else { "=" };
+        let line = format!("1.2.3.4 4000 {}{sign}{}", word.name, word.example);
+        let file = parsed(&line).expect(&line);
+        assert_eq!(file.warnings, [], "{line}");
+    }
 }
 
 #[test]

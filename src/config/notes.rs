@@ -1,0 +1,117 @@
+//! What there is to say of the programs besides their arguments. `--help` prints it below the options, and
+//! the manual pages have a section for each part.
+
+use super::DEFAULT_LISTEN;
+
+/// A part of the notes.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// Its title, as `--help` writes it.
+    pub title: &'static str,
+    /// What it says.
+    pub body: Body,
+}
+
+/// How a part is laid out.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Words and what they mean.
+    List(Vec<(&'static str, &'static str)>),
+    /// Sentences, broken as they fit a terminal.
+    Text(String),
+    /// Lines that stay as they are.
+    Verbatim(String),
+}
+
+fn environment() -> Note {
+    let variables = vec![
+        (
+            "MPTUNNEL_ENCRYPT",
+            "0, false, no, off: no encryption; 1, true, yes, on, or not set: encryption.\nBoth ends must agree",
+        ),
+        ("MPTUNNEL_KEY", "The pre-shared key itself, as \"mpserver genkey\" prints it"),
+        ("RUST_LOG", "What to log: error, warn, info (the default), debug, trace or off"),
+    ];
+    Note { title: "Environment", body: Body::List(variables) }
+}
+
+fn exit_status() -> Note {
+    let statuses = vec![
+        ("0", "Stopped by SIGINT or SIGTERM"),
+        ("1", "Something keeps it from starting, such as a port in use"),
+        ("2", "Wrong use: arguments, variables, configuration or key"),
+    ];
+    Note { title: "Exit status", body: Body::List(statuses) }
+}
+
+/// What there is to say of mpclient.
+pub fn client() -> Vec<Note> {
+    let key = "\
+The key is that of --key-file, or else of MPTUNNEL_KEY, or else of the file's \"key-file\".
+Without any, traffic is encrypted, but nothing proves that the other end is your mpserver.";
+    let example = format!(
+        "\
+mpclient mpclient.conf, where mpclient.conf holds
+    1.2.3.4 4000
+    bridge.example.org 4000
+    key-file = key
+takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges."
+    );
+    let signals = vec![
+        ("SIGHUP", "Reads the file again; one with mistakes changes nothing"),
+        ("SIGINT, SIGTERM", "End it"),
+    ];
+    vec![
+        environment(),
+        Note { title: "Key", body: Body::Text(key.into()) },
+        Note { title: "Example", body: Body::Verbatim(example) },
+        Note { title: "Signals", body: Body::List(signals) },
+        exit_status(),
+    ]
+}
+
+/// What there is to say of mpserver.
+pub fn server() -> Vec<Note> {
+    let key = "\
+The key is that of --key-file, or else of MPTUNNEL_KEY. Without any, traffic is encrypted, but
+anybody may connect.";
+    let examples = "\
+(umask 077; mpserver genkey > key)         makes a key that only you can read
+mpserver --key-file key 2000 127.0.0.1 1194
+                                           listens on port 2000, the target is OpenVPN on this machine";
+    vec![
+        environment(),
+        Note { title: "Key", body: Body::Text(key.into()) },
+        Note { title: "Examples", body: Body::Verbatim(examples.into()) },
+        exit_status(),
+    ]
+}
+
+/// The notes as `--help` prints them.
+pub(super) fn help(notes: &[Note]) -> String {
+    notes.iter().map(Note::for_help).collect::<Vec<_>>().join("\n\n")
+}
+
+impl Note {
+    fn for_help(&self) -> String {
+        let lines = match &self.body {
+            Body::List(items) => list(items),
+            Body::Text(text) | Body::Verbatim(text) => text.clone(),
+        };
+        let lines: Vec<String> = lines.lines().map(|line| format!("  {line}")).collect();
+        format!("{}:\n{}", self.title, lines.join("\n"))
+    }
+}
+
+/// Two columns, the first as wide as its widest word.
+fn list(items: &[(&str, &str)]) -> String {
+    let width = items.iter().map(|(word, _)| word.len()).max().unwrap_or_default();
+    let mut lines = Vec::new();
+    for (word, text) in items {
+        for (index, line) in text.lines().enumerate() {
+            let word = if index == 0 { *word } else { "" };
+            lines.push(format!("{word:width$}  {line}"));
+        }
+    }
+    lines.join("\n")
+}

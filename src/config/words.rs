@@ -1,0 +1,98 @@
+//! The words that `mpclient.conf` knows. These tables are what its reader goes by and what its manual page is
+//! made of, so neither knows a word that the other does not.
+
+/// A setting `NAME = VALUE`, or an option of a bridge.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    /// What the line, or the option, begins with.
+    pub name: &'static str,
+    /// What may stand behind the `=`, such as `FILE`; empty where the name stands alone.
+    pub value: &'static str,
+    /// One such value, which is taken everywhere.
+    pub example: &'static str,
+    /// What it is for, in sentences. A blank line begins a paragraph.
+    pub text: &'static str,
+}
+
+impl Word {
+    /// How it is written, without spaces, which an option may not have.
+    pub fn usage(&self) -> String {
+        if self.value.is_empty() { self.name.to_owned() } else { format!("{}={}", self.name, self.value) }
+    }
+}
+
+/// The settings, each at most once in a file.
+pub const SETTINGS: &[Word] = &[
+    Word {
+        name: "listen",
+        value: "ADDRESS:PORT",
+        example: "127.0.0.1:3000",
+        text: "Where applications send their datagrams; 127.0.0.1:3000 by default. The option --listen goes \
+               before it. Whoever can send there uses the tunnel, so an address that others than this machine \
+               can reach is warned of. A change takes a restart.",
+    },
+    Word {
+        name: "key-file",
+        value: "FILE",
+        example: "key",
+        text: "The file with the pre-shared key, as \"mpserver genkey\" prints it. A relative name is looked up \
+               beside the configuration file. The option --key-file and the variable MPTUNNEL_KEY go before it. \
+               A change takes a restart.",
+    },
+    Word {
+        name: "copies",
+        value: "all|N",
+        example: "2",
+        text: "On how many paths each datagram leaves: on all (the default), or on the best 1 to 32, by what \
+               they lose and then by their delay.",
+    },
+    Word {
+        name: "target-loss",
+        value: "PERCENTAGE",
+        example: "0.1%",
+        text: "Each datagram leaves on as few paths as keep the measured loss under this, at most 50 %; on all \
+               while there is doubt. It stands in place of \"copies\".",
+    },
+];
+
+/// What may stand behind the port of a bridge, in any order.
+pub const BRIDGE_OPTIONS: &[Word] = &[
+    Word {
+        name: "bind",
+        value: "INTERFACE",
+        example: "eth0",
+        text: "The bridge is reached over this network interface (Linux alone). The same bridge over two \
+               interfaces is two paths.",
+    },
+    Word {
+        name: "bind",
+        value: "ADDRESS",
+        example: "192.0.2.7",
+        text: "The bridge is reached from this address, and over the interface that has it.",
+    },
+    Word {
+        name: "backup",
+        value: "",
+        example: "",
+        text: "The bridge carries datagrams only while the others are too few or lose too much.",
+    },
+];
+
+/// The options of a bridge for a message: `bind=INTERFACE, bind=ADDRESS and backup`.
+pub(super) fn bridge_options() -> String {
+    let usages: Vec<String> = BRIDGE_OPTIONS.iter().map(Word::usage).collect();
+    let (last, others) = usages.split_last().expect("there are options");
+    format!("{} and {last}", others.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_has_a_text_of_sentences() {
+        for Word { name, text, .. } in SETTINGS.iter().chain(BRIDGE_OPTIONS) {
+            assert!(text.len() > 20 && text.ends_with('.') && !text.contains("  "), "{name}: {text:?}");
+        }
+    }
+}
