@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mptunnel::tunnel::aead::{KEY_LEN, NONCE_LEN, portable};
+use mptunnel::tunnel::keyring::Keys;
 use mptunnel::tunnel::link::{Link, SocketId};
 use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use mptunnel::tunnel::window::Window;
@@ -84,7 +85,7 @@ impl Lab {
     /// Connects this many clients, each with a flow.
     fn new(encrypt: bool, clients: usize) -> Self {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let security = Security { encrypt, key: None };
+        let security = Security { encrypt, keys: Keys::None };
         let bridges: Vec<_> = (1..=PATHS).map(|port| Bridge::from(address(port))).collect();
         let now = Instant::now();
         let tunnel = |role, seed| {

@@ -21,6 +21,7 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use mptunnel::net::{EventLoop, raise_open_files_limit};
 use mptunnel::tunnel::key::Key;
+use mptunnel::tunnel::keyring::Keys;
 use mptunnel::tunnel::link::{Bind, Event, Link, SocketId};
 use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use mptunnel::tunnel::{LISTENER, Tunnel};
@@ -72,7 +73,7 @@ fn serve(listen: SocketAddr, target: SocketAddr) -> Result<()> {
     let key = Key::from_base64(&std::env::var("MPTUNNEL_KEY")?)?;
     let role = Role::Server { listen, target: target.into() };
     let mut event_loop =
-        EventLoop::new(Config { role, security: Security { encrypt: true, key: Some(key) } })?;
+        EventLoop::new(Config { role, security: Security { encrypt: true, keys: Keys::Shared(key) } })?;
     println!("listening");
     Ok(event_loop.run()?)
 }
@@ -161,7 +162,8 @@ impl Crowd {
         let member = |number: usize| {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
             let role = Role::Client { listen, bridges: vec![Bridge::from(server)], copies: Copies::All };
-            let config = Config { role, security: Security { encrypt: true, key: Some(key.clone()) } };
+            let config =
+                Config { role, security: Security { encrypt: true, keys: Keys::Shared(key.clone()) } };
             let tunnel = Tunnel::new(begin, config, StdRng::from_rng(&mut rand::rng()));
             Member { tunnel, sockets: HashMap::new(), datagram: number.to_be_bytes(), due: true }
         };

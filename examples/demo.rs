@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use mptunnel::net::{EventLoop, Stopper};
 use mptunnel::tunnel::key::Key;
+use mptunnel::tunnel::keyring::Keys;
 use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
@@ -77,7 +78,7 @@ fn run() -> Result<Report, Box<dyn Error>> {
 
     // Both ends of the tunnel hold this key, as if it had come from `mpserver genkey`.
     let key = Key::generate(&mut rand::rng());
-    let security = Security { encrypt: true, key: Some(key) };
+    let security = Security { encrypt: true, keys: Keys::Shared(key) };
 
     let role = Role::Server { listen: ANY_PORT, target: echo_target.into() };
     let mpserver = Daemon::start("mpserver", Config { role, security: security.clone() })?;

@@ -101,7 +101,8 @@ fn serve(command: &DaemonCommand) -> Result<()> {
         none if none.is_empty() => None,
         key => Some(Key::from_base64(&key)?),
     };
-    let mut event_loop = EventLoop::new(Config { role, security: Security { encrypt: true, key } })?;
+    let mut event_loop =
+        EventLoop::new(Config { role, security: Security { encrypt: true, keys: key.into() } })?;
     println!("listening");
     Ok(event_loop.run()?)
 }

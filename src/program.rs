@@ -3,13 +3,14 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ContextKind;
 use log::{LevelFilter, debug, error, info, warn};
 
-use crate::config::args::{ClientArgs, StatusArgs};
+use crate::config::args::{ClientArgs, ServeArgs, StatusArgs};
 use crate::config::{self, ControlPath, Mistakes, Settings, Variables};
 use crate::net::{self, Control, ControlError, EventLoop, StartError};
 use crate::status;
@@ -166,8 +167,26 @@ pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
 /// Reads an mpclient's configuration again, while it runs with this key. `None`: there are mistakes, which
 /// are in the log.
 pub fn reload(args: &ClientArgs, running: &Security) -> Option<Config> {
-    let file = args.config.display();
-    match config::client_again(args, &Variables::from_env(), running) {
+    tell_of_reading(&args.config, config::client_again(args, &Variables::from_env(), running))
+}
+
+/// Reads an mpserver's keys again, while it runs. `None`: there is nothing to read, or there are mistakes,
+/// which are in the log.
+pub fn reload_keys(args: &ServeArgs) -> Option<Config> {
+    let Some(keys) = &args.keys else {
+        info!(
+            "SIGHUP changes nothing here: without --keys, mpserver's settings are its arguments, which take a \
+             restart"
+        );
+        return None;
+    };
+    tell_of_reading(keys, config::server_again(args, &Variables::from_env()))
+}
+
+/// Says in the log what came of reading a file again.
+fn tell_of_reading(file: &Path, read: Result<Config, Mistakes>) -> Option<Config> {
+    let file = file.display();
+    match read {
         Ok(config) => {
             info!("{file} was read again");
             Some(config)

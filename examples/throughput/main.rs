@@ -22,6 +22,7 @@ use clap::Parser;
 use load::{Load, Outcome, Sender};
 use mptunnel::net::EventLoop;
 use mptunnel::tunnel::key::Key;
+use mptunnel::tunnel::keyring::Keys;
 use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 use process::{Daemon, free_port};
 
@@ -97,7 +98,7 @@ fn serve(command: &DaemonCommand) -> Result<()> {
         }
     };
     let key = Key::from_base64(&std::env::var("MPTUNNEL_KEY")?)?;
-    let security = Security { encrypt: encrypt == "true", key: Some(key) };
+    let security = Security { encrypt: encrypt == "true", keys: Keys::Shared(key) };
     let mut event_loop = EventLoop::new(Config { role, security })?;
     println!("listening");
     Ok(event_loop.run()?)

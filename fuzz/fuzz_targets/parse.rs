@@ -41,7 +41,8 @@ fn packet(octets: &[u8]) {
             let (head, header, noise) = InitHeader::parse(init);
             assert_eq!([head, noise].concat(), octets);
             // What has no meaning yet is ignored.
-            assert_eq!(header.to_octets(), [4, octets[1], octets[2] & 3, 0]);
+            let known = [&[4, octets[1], octets[2] & 3, 0], &octets[4..12]].concat();
+            assert_eq!(header.to_octets()[..], known);
         }
         Ok(Packet::Response(session, noise)) => {
             assert!(good);

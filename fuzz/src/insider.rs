@@ -14,6 +14,8 @@ use mptunnel::tunnel::wire::{Clock,
     self, Advice, ClientId, Control, FlowId, Packet, PathToken, SessionId, Spread, Type,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use snow::params::HashChoice;
+use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::{Builder, HandshakeState};
 
 /// Names under which it comes. Each is a client to the server.
@@ -55,7 +57,11 @@ impl Insider {
 
     /// An init for a session of this name, which need not be another one than before.
     pub fn init(&mut self, session: SessionId) -> Vec<u8> {
-        let header = [4, 1, u8::from(self.encrypt) | u8::from(self.key.is_some()) << 1, 0];
+        let mode = u8::from(self.encrypt) | u8::from(self.key.is_some()) << 1;
+        let mut header = [4, 1, mode, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        if let Some(key) = &self.key {
+            header[4..].copy_from_slice(&key_id(key));
+        }
         let (pattern, tag) = if self.key.is_some() { ("NNpsk0", 16) } else { ("NN", 0) };
         let name = format!("Noise_{pattern}_25519_ChaChaPoly_BLAKE2s");
         self.inits = self.inits.wrapping_add(1);
@@ -69,7 +75,7 @@ impl Insider {
         }
         let mut handshake =
             builder.prologue(&prologue).and_then(Builder::build_initiator).expect("an initiator");
-        let mut payload = vec![0; 128 - 4 - 32 - tag];
+        let mut payload = vec![0; 128 - header.len() - 32 - tag];
         payload[..4].copy_from_slice(&session.0.to_be_bytes());
         let mut message = [0; 256];
         let len = handshake.write_message(&payload, &mut message).expect("message 1");
@@ -163,4 +169,14 @@ fn advice(rng: &mut StdRng) -> Advice {
     };
     let (wanted, loss, residual, jitter) = (PathSet(rng.random()), rng.random(), rng.random(), rng.random());
     Advice { spread, wanted, policy, loss, residual, jitter }
+}
+
+/// The first octets of BLAKE2s over a text and the key.
+fn key_id(key: &[u8; KEY_LEN]) -> [u8; 8] {
+    let mut hash = DefaultResolver.resolve_hash(&HashChoice::Blake2s).expect("the hash of the handshake");
+    hash.input(b"mptunnel key id");
+    hash.input(key);
+    let mut digest = [0; 32];
+    hash.result(&mut digest);
+    *digest.first_chunk().expect("a digest is longer")
 }

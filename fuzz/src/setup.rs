@@ -88,7 +88,7 @@ impl Setup {
         };
         let (encrypt, key) = self.modes[end];
         let key = key.map(|number| Key::generate(&mut StdRng::seed_from_u64(number)));
-        Config { role, security: Security { encrypt, key } }
+        Config { role, security: Security { encrypt, keys: key.into() } }
     }
 
     /// Somebody with the server's key.

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use log::info;
 use mptunnel::config::args::{ServerArgs, ServerCommand};
 use mptunnel::config::{self, Variables};
 use mptunnel::program::{self, Failure};
@@ -14,10 +13,10 @@ fn main() -> ExitCode {
     program::main(|args: ServerArgs| match (args.command, args.serve) {
         (Some(ServerCommand::Genkey), _) => print_new_key(),
         (Some(ServerCommand::Status(args)), _) => program::show_status(Program::Mpserver, &args),
-        (None, Some(serve)) => program::serve(config::server(&serve, &Variables::from_env())?, || {
-            info!("SIGHUP changes nothing here: mpserver's settings are its arguments, which take a restart");
-            None
-        }),
+        (None, Some(serve)) => {
+            let settings = config::server(&serve, &Variables::from_env())?;
+            program::serve(settings, move || program::reload_keys(&serve))
+        }
         (None, None) => unreachable!("clap asks for the port and the target where there is no command"),
     })
 }

@@ -133,6 +133,10 @@ pub struct ServeArgs {
     #[arg(hide = true, value_parser = values::excess)]
     pub excess: Option<Infallible>,
 
+    /// File with a line "NAME KEY" for each client
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+
     /// Address to listen on; the default takes both IP versions
     #[arg(long, value_name = "ADDRESS", value_parser = values::bind, default_value = DEFAULT_BIND)]
     pub bind: IpAddr,

@@ -2,8 +2,9 @@
 //!
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
 //! `mpclient.conf`, `client_file` reads that file, whose words are in [`words`], `steering` what it says of
-//! paths, `security` finds the key and what `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does. [`notes`]
-//! has what `--help` says besides. Here they meet: arguments as typed become a `Config` as meant.
+//! paths, `security` finds the keys (`key_files` reads their files) and what `MPTUNNEL_ENCRYPT` says, `logging`
+//! what `RUST_LOG` does. [`notes`] has what `--help` says besides. Here they meet: arguments as typed become a
+//! `Config` as meant.
 //!
 //! What is wrong is collected instead of ending the search, so that a user who corrects everything
 //! that one start complains of gets it running with the next.
@@ -12,6 +13,7 @@ pub mod args;
 mod client_file;
 mod control;
 mod file;
+mod key_files;
 mod logging;
 pub mod notes;
 mod security;
@@ -32,7 +34,8 @@ use crate::tunnel::link::{Endpoint, Host};
 use crate::tunnel::role::{Config, Role, Security};
 use crate::tunnel::snapshot::Program;
 use args::{ClientArgs, ServeArgs};
-use security::{End, KeySources};
+use key_files::End;
+use security::KeySources;
 
 /// Where mpclient listens unless told otherwise: for this machine's applications alone, at the port
 /// that the program of 2014 used.
@@ -47,7 +50,7 @@ pub const DEFAULT_BIND: &str = "[::]";
 pub struct Settings {
     /// The tunnel's part.
     pub config: Config,
-    /// What the tunnel leads to and how it is protected, for the log; never the key.
+    /// What the tunnel leads to and how it is protected, for the log; never a key.
     pub summary: String,
     /// Where it answers questions.
     pub control: ControlPath,
@@ -92,8 +95,7 @@ pub fn client_again(
     running: &Security,
 ) -> Result<Config, Mistakes> {
     if file::is_pipe(&args.config) {
-        let text = format!("{} is no file that could be read again: restart instead", args.config.display());
-        return Err(Mistake { place: None, text }.into());
+        return Err(not_read_again(&args.config).into());
     }
     Ok(read_client(args, variables, Some(running))?.config)
 }
@@ -108,6 +110,7 @@ fn read_client(
     mistakes.keep(logging::directives(variables.log.as_deref()).map_err(Mistakes::from));
     let sources = KeySources {
         end: End::Client,
+        keyring: None,
         argument: args.shared.key_file.as_deref(),
         variable: variables.key.as_deref(),
         setting: file.as_ref().and_then(|file| file.key_file.as_ref()),
@@ -137,8 +140,26 @@ fn read_client(
 /// The configuration of an mpserver. Warnings about it go to the log.
 ///
 /// # Errors
-/// All that is wrong with the variables and the key.
+/// All that is wrong with the variables and the keys.
 pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
+    let settings = read_server(args, variables)?;
+    security::warn(&settings.config);
+    Ok(settings)
+}
+
+/// The configuration of an mpserver with `--keys`, read again while it runs: the file is all that can
+/// have changed.
+///
+/// # Errors
+/// As with [`server`].
+pub fn server_again(args: &ServeArgs, variables: &Variables) -> Result<Config, Mistakes> {
+    if let Some(keys) = args.keys.as_deref().filter(|keys| file::is_pipe(keys)) {
+        return Err(not_read_again(keys).into());
+    }
+    Ok(read_server(args, variables)?.config)
+}
+
+fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
     let mut mistakes = Mistakes::default();
     let listen = SocketAddr::new(args.bind, args.listen_port);
     let target = Endpoint { host: args.target_host.clone(), port: args.target_port };
@@ -152,6 +173,7 @@ pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mista
     mistakes.keep(logging::directives(variables.log.as_deref()).map_err(Mistakes::from));
     let sources = KeySources {
         end: End::Server,
+        keyring: args.keys.as_deref(),
         argument: args.shared.key_file.as_deref(),
         variable: variables.key.as_deref(),
         setting: None,
@@ -160,7 +182,6 @@ pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mista
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
     let config = Config { role: Role::Server { listen, target }, security };
-    security::warn(&config);
     let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
     Ok(Settings::new(config, &sources.to_string(), control))
 }
@@ -182,6 +203,11 @@ fn is_itself(listen: SocketAddr, endpoint: &Endpoint) -> bool {
     let ours = ip.is_loopback() || ip.is_unspecified();
     let any = listen.ip().is_unspecified() && (listen.is_ipv6() || ip.is_ipv4());
     endpoint.port == listen.port() && (ip == listen.ip().to_canonical() || any && ours)
+}
+
+fn not_read_again(path: &Path) -> Mistake {
+    let text = format!("{} is no file that could be read again: restart instead", path.display());
+    Mistake { place: None, text }
 }
 
 /// What a user meant who gives mpclient one of mpserver's commands.

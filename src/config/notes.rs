@@ -74,15 +74,26 @@ takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges."
 pub fn server() -> Vec<Note> {
     let key = "\
 The key is that of --key-file, or else of MPTUNNEL_KEY. Without any, traffic is encrypted, but
-anybody may connect.";
+anybody may connect. With --keys, each client has a key of its own, and is known by its name.";
     let examples = "\
 (umask 077; mpserver genkey > key)         makes a key that only you can read
 mpserver --key-file key 2000 127.0.0.1 1194
-                                           listens on port 2000, the target is OpenVPN on this machine";
+                                           listens on port 2000, the target is OpenVPN on this machine
+(umask 077; echo \"alice $(mpserver genkey)\" >> keys)
+                                           adds a client to a file that each has a line in
+mpserver --keys keys 2000 127.0.0.1 1194   serves them all";
+    let signals = vec![
+        (
+            "SIGHUP",
+            "Reads the file of --keys again: who is not in it any more is out at once;\none with mistakes changes nothing",
+        ),
+        ("SIGINT, SIGTERM", "End it"),
+    ];
     vec![
         environment(),
         Note { title: "Key", body: Body::Text(key.into()) },
         Note { title: "Examples", body: Body::Verbatim(examples.into()) },
+        Note { title: "Signals", body: Body::List(signals) },
         exit_status(),
     ]
 }

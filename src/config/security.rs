@@ -4,17 +4,19 @@
 //! `--key-file` goes before `MPTUNNEL_KEY`, which goes before the configuration file's `key-file`.
 //! A source that does not count is not even read. What is set but empty is an error and not "no
 //! key": a script whose secret has not arrived must not open the tunnel to anybody.
+//!
+//! `--keys` is another matter: with a key for each client there is none for all, so it stands alone.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::values::{self, Quoted};
+use super::key_files::{self, End};
+use super::values::Quoted;
 use super::{Mistake, Mistakes, Place, file};
 use crate::tunnel::key::Key;
+use crate::tunnel::keyring::Keys;
 use crate::tunnel::role::{Config, Role, Security};
 
 const ENCRYPT: &str = "MPTUNNEL_ENCRYPT";
@@ -47,27 +49,12 @@ impl Variables {
     }
 }
 
-/// Which end needs a key: mpserver's user makes a new one, mpclient's needs that of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Client,
-    Server,
-}
-
-impl End {
-    /// How to come by a file with the key.
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Client => "copy mpserver's key file here",
-            Self::Server => "make one with \"(umask 077; mpserver genkey > FILE)\"",
-        }
-    }
-}
-
 /// Where a key may come from.
 pub(super) struct KeySources<'a> {
     /// Which end looks for it.
     pub(super) end: End,
+    /// `--keys`
+    pub(super) keyring: Option<&'a Path>,
     /// `--key-file`
     pub(super) argument: Option<&'a Path>,
     /// `MPTUNNEL_KEY`
@@ -81,6 +68,9 @@ pub(super) struct KeySources<'a> {
 impl fmt::Display for KeySources<'_> {
     /// The source that counts, for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = self.keyring {
+            return write!(f, "a key for each client from --keys {}", path.display());
+        }
         match (self.argument, self.variable, self.setting) {
             (Some(path), ..) => write!(f, "key from --key-file {}", path.display()),
             (None, Some(_), _) => write!(f, "key from {KEY}"),
@@ -90,14 +80,14 @@ impl fmt::Display for KeySources<'_> {
     }
 }
 
-/// Reads the variables and the key that counts.
+/// Reads the variables and the keys that count.
 pub(super) fn resolve(encrypt: &Option<OsString>, sources: &KeySources<'_>) -> Result<Security, Mistakes> {
     let mut mistakes = Mistakes::default();
     let encrypt =
         mistakes.keep(parse_encrypt(encrypt.as_deref()).map_err(|text| Mistake { place: None, text }.into()));
-    let key = mistakes.keep(find_key(sources).map_err(Mistakes::from));
-    match (encrypt, key) {
-        (Some(encrypt), Some(key)) => Ok(Security { encrypt, key }),
+    let keys = mistakes.keep(find_keys(sources));
+    match (encrypt, keys) {
+        (Some(encrypt), Some(keys)) => Ok(Security { encrypt, keys }),
         _ => Err(mistakes),
     }
 }
@@ -116,25 +106,37 @@ fn parse_encrypt(value: Option<&OsStr>) -> Result<bool, String> {
     }
 }
 
-fn find_key(sources: &KeySources<'_>) -> Result<Option<Key>, Mistake> {
+fn find_keys(sources: &KeySources<'_>) -> Result<Keys, Mistakes> {
+    let Some(path) = sources.keyring else { return Ok(find_key(sources)?) };
+    let rival = match (sources.argument, sources.variable) {
+        (Some(_), _) => "--key-file",
+        (None, Some(_)) => KEY,
+        (None, None) => return key_files::read_keyring(path).map(Keys::Each),
+    };
+    let text = format!("--keys has a key for each client, {rival} one for all: take one of the two away");
+    Err(Mistake { place: None, text }.into())
+}
+
+/// The key that all share, if there is one.
+fn find_key(sources: &KeySources<'_>) -> Result<Keys, Mistake> {
     let at = |place: Option<&Place>| {
         let place = place.cloned();
         move |text| Mistake { place, text }
     };
     let read_key = |path: &Path| match sources.running {
-        Some(running) if file::is_pipe(path) => Ok(running.key.clone()),
-        _ => read_key(path, sources.end).map(Some),
+        Some(running) if file::is_pipe(path) => Ok(running.keys.clone()),
+        _ => key_files::read_key(path, sources.end).map(Keys::Shared),
     };
     if let Some(path) = sources.argument {
         return read_key(path).map_err(at(None));
     }
     if let Some(value) = sources.variable {
-        return parse_variable(value, sources.end).map(Some).map_err(at(None));
+        return parse_variable(value, sources.end).map(Keys::Shared).map_err(at(None));
     }
     if let Some((place, path)) = sources.setting {
         return read_key(path).map_err(at(Some(place)));
     }
-    Ok(None)
+    Ok(Keys::None)
 }
 
 fn parse_variable(value: &OsStr, end: End) -> Result<Key, String> {
@@ -147,61 +149,6 @@ fn parse_variable(value: &OsStr, end: End) -> Result<Key, String> {
     }
     Key::from_base64(&value.to_string_lossy()).map_err(|error| format!("{KEY} is {error}"))
 }
-
-/// Reads a key file: one key, and remarks in lines that begin with `#`.
-fn read_key(path: &Path, end: End) -> Result<Key, String> {
-    if path.to_str().is_some_and(values::is_key) {
-        return Err(
-            "the key itself stands where the name of its file belongs (and is no secret any more if \
-                    others saw it there)"
-                .into(),
-        );
-    }
-    let name = path.display();
-    let (file, octets) = file::read(path).map_err(|error| {
-        let remedy = match error.kind() {
-            ErrorKind::NotFound => format!(": {}", end.remedy()),
-            ErrorKind::PermissionDenied => {
-                ": it must belong to the user that runs this program (chown)".to_owned()
-            }
-            _ => String::new(),
-        };
-        format!("cannot read the key file {name}: {error}{remedy}")
-    })?;
-    let key = parse_key_file(&octets, end).map_err(|error| format!("key file {name}: {error}"))?;
-    warn_of_readers(path, &file);
-    Ok(key)
-}
-
-fn parse_key_file(octets: &[u8], end: End) -> Result<Key, String> {
-    let Ok(text) = str::from_utf8(file::without_byte_order_mark(octets)) else {
-        return Err("it is no text, so it holds no key as \"mpserver genkey\" prints them".into());
-    };
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    match (lines.next(), lines.count()) {
-        (None, _) => Err(format!("it holds no key: {}", end.remedy())),
-        (Some(line), 0) => Key::from_base64(line).map_err(|error| error.to_string()),
-        (Some(_), more) => Err(format!("it holds {} lines besides remarks; a key is one", more + 1)),
-    }
-}
-
-#[cfg(unix)]
-fn warn_of_readers(path: &Path, file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-
-    // What is no plain file, such as a pipe from a password store, has no lasting mode.
-    let Ok(metadata) = file.metadata() else { return };
-    let mode = metadata.permissions().mode() & 0o7777;
-    if metadata.is_file() && mode & 0o066 != 0 {
-        let name = path.display();
-        log::warn!(
-            "others than its owner can read or change the key file {name} (mode {mode:04o}): run chmod 600 {name}"
-        );
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_of_readers(_: &Path, _: &File) {}
 
 /// Says in the log what this configuration does not protect from: in one line for the packets on the way,
 /// in another for mpclient's own listener.
@@ -229,14 +176,14 @@ fn warning(config: &Config) -> Option<String> {
              --key-file FILE",
         ),
     };
-    match (config.security.encrypt, &config.security.key) {
-        (true, Some(_)) => None,
-        (true, None) => Some(format!("no key, so {stranger}; {remedy}")),
-        (false, Some(_)) => Some(format!(
+    match (config.security.encrypt, config.security.keys.is_none()) {
+        (true, false) => None,
+        (true, true) => Some(format!("no key, so {stranger}; {remedy}")),
+        (false, false) => Some(format!(
             "{ENCRYPT} turns encryption off: the key proves who connects and over which paths, but anybody \
              on the way can read, change and forge datagrams"
         )),
-        (false, None) => Some(format!(
+        (false, true) => Some(format!(
             "{ENCRYPT} turns encryption off: anybody on the way can read, change and forge datagrams; and no \
              key, so {stranger}; {remedy}"
         )),
@@ -269,35 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_holds_one_key_and_remarks() {
-        let key = key(1);
-        let text = key.to_base64();
-        for contents in
-            [text.clone(), format!("{text}\n"), format!("\u{feff}# ours\r\n\r\n  # of 2026\r\n\t{text} \r\n")]
-        {
-            assert_eq!(parse_key_file(contents.as_bytes(), End::Client), Ok(key.clone()), "{contents:?}");
-        }
-    }
-
-    #[test]
-    fn a_key_file_that_holds_something_else_is_refused_without_being_shown() {
-        let text = key(1).to_base64();
-        let two = format!("{text}\n{text}\n");
-        let cut = &text.as_bytes()[..43];
-        for (contents, reason) in [
-            (&b""[..], "holds no key"),
-            (b"# nothing\n", "holds no key"),
-            (b"\xff\xfe", "no text"),
-            (two.as_bytes(), "holds 2 lines"),
-            (cut, "not a key"),
-        ] {
-            let error = parse_key_file(contents, End::Server).expect_err(reason);
-            assert!(error.contains(reason), "{error}");
-            assert!(!error.contains(&text[..8]), "{error}");
-        }
-    }
-
-    #[test]
     fn a_variable_that_is_no_key_is_refused_without_being_shown() {
         assert_eq!(parse_variable(key(1).to_base64().as_ref(), End::Client), Ok(key(1)));
         for (value, reason) in
@@ -312,9 +230,10 @@ mod tests {
     fn a_key_that_came_through_a_pipe_is_not_asked_for_again() {
         // A device is no file either, and gives nothing.
         let null = Path::new("/dev/null");
-        let running = Security { encrypt: true, key: Some(key(1)) };
+        let running = Security { encrypt: true, keys: Keys::Shared(key(1)) };
         let sources = |running| KeySources {
             end: End::Client,
+            keyring: None,
             argument: Some(null),
             variable: None,
             setting: None,
@@ -322,7 +241,7 @@ mod tests {
         };
         assert!(resolve(&None, &sources(None)).is_err());
         let again = resolve(&None, &sources(Some(&running))).expect("the key that is in use");
-        assert!(again.key == running.key);
+        assert_eq!(again.keys.shared(), running.keys.shared());
     }
 
     #[test]
@@ -337,7 +256,8 @@ mod tests {
             (None, None, Some(&setting), "key from the file dir/key (mpclient.conf:4)"),
             (None, None, None, "no key"),
         ] {
-            let sources = KeySources { end: End::Client, argument, variable, setting, running: None };
+            let sources =
+                KeySources { end: End::Client, keyring: None, argument, variable, setting, running: None };
             assert_eq!(sources.to_string(), expected);
         }
     }
@@ -348,8 +268,8 @@ mod tests {
         let server = Role::Server { listen: super::super::DEFAULT_LISTEN, target };
         let client =
             Role::Client { listen: super::super::DEFAULT_LISTEN, bridges: Vec::new(), copies: Copies::All };
-        let warning_of = |role: &Role, encrypt, key| {
-            warning(&Config { role: role.clone(), security: Security { encrypt, key } })
+        let warning_of = |role: &Role, encrypt, key: Option<Key>| {
+            warning(&Config { role: role.clone(), security: Security { encrypt, keys: key.into() } })
         };
         assert_eq!(warning_of(&server, true, Some(key(1))), None);
         for (role, encrypt, with_key, said, unsaid) in [

@@ -53,7 +53,10 @@ pub fn table(snapshot: &Snapshot, colour: bool) -> String {
 fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String) {
     let who = match program {
         Program::Mpclient => "server".to_owned(),
-        Program::Mpserver => format!("client {}", peer.number),
+        Program::Mpserver => match &peer.name {
+            Some(name) => format!("client {} ({name})", peer.number),
+            None => format!("client {}", peer.number),
+        },
     };
     let session = match (peer.heard_ago_s, peer.session_age_s) {
         (Some(heard), Some(age)) => format!("heard {} ago, keys {} old", time(heard), time(age)),

@@ -20,6 +20,7 @@ use super::bridge::Way;
 use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake::Initiator;
+use super::keyring::KeyId;
 use super::link::{Link, NameId, PeerId};
 use super::outbox::To;
 use super::path::USABLE_FOR;
@@ -96,7 +97,8 @@ impl Client {
     /// A client whose bridges are yet to be looked up.
     pub fn new(now: Instant, bridges: Vec<Bridge>, copies: Copies, fabric: &mut Fabric) -> Self {
         let id = ClientId(fabric.rng.random());
-        let peer = fabric.add_peer(now, id);
+        let key = fabric.security.keys.shared().map_or(KeyId::NONE, KeyId::of);
+        let peer = fabric.add_peer(now, key, id);
         let mut this = Self {
             id,
             peer,

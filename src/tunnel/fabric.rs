@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::chronicle::Chronicle;
+use super::keyring::KeyId;
 use super::link::{Bind, Event, Link, PeerId, SocketId};
 use super::outbox::Outbox;
 use super::peer::Peer;
@@ -104,10 +105,10 @@ impl Fabric {
     }
 
     /// A peer without session or path.
-    pub fn add_peer(&mut self, now: Instant, client: ClientId) -> PeerId {
+    pub fn add_peer(&mut self, now: Instant, key: KeyId, client: ClientId) -> PeerId {
         let entry = self.peers.vacant_entry();
         let id = PeerId(entry.key());
-        entry.insert(Peer::new(now, id, client));
+        entry.insert(Peer::new(now, id, key, client));
         id
     }
 

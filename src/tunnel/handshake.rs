@@ -3,7 +3,7 @@
 //! they hold it in their first message.
 //!
 //! The initiator sends the same init over all paths until a response comes; the responder answers
-//! every copy with the same response. Version, mode and both session ids are part of what is
+//! every copy with the same response. Version, mode, key id and both session ids are part of what is
 //! hashed, so nothing of them can be changed unnoticed.
 
 use rand::{CryptoRng, Rng, SeedableRng, rngs::StdRng};
@@ -13,7 +13,8 @@ use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState};
 
 use super::aead::TAG_LEN;
-use super::key::Key;
+use super::key::{KEY_LEN, Key};
+use super::keyring::KeyId;
 use super::role::Security;
 use super::session::SessionKeys;
 use super::wire::{
@@ -25,11 +26,13 @@ const UNKEYED: &str = "Noise_NN_25519_ChaChaPoly_BLAKE2s";
 const KEYED: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 /// Where the pre-shared key enters: `psk0` is before the first token.
 const PSK_POSITION: u8 = 0;
+/// What a message is tried with whose key is not known here.
+static NOBODYS_KEY: Key = Key::from_octets([0; KEY_LEN]);
 
 impl Security {
     /// What our inits ask for.
     pub fn mode(&self) -> Mode {
-        Mode { encrypt: self.encrypt, keyed: self.key.is_some() }
+        Mode { encrypt: self.encrypt, keyed: !self.keys.is_none() }
     }
 }
 
@@ -43,13 +46,16 @@ pub struct Initiator {
 impl Initiator {
     /// Begins a handshake for a session that is to be called `local_id` here.
     pub fn new(security: &Security, local_id: SessionId, rng: &mut impl CryptoRng) -> Self {
-        let header = InitHeader { version: VERSION, mode: security.mode() }.to_octets();
-        let mut state = builder(security.key.as_ref(), rng)
+        let key = security.keys.shared();
+        let header =
+            InitHeader { version: VERSION, mode: security.mode(), key: key.map_or(KeyId::NONE, KeyId::of) };
+        let header = header.to_octets();
+        let mut state = builder(key, rng)
             .prologue(&[PROLOGUE, &header].concat())
             .and_then(Builder::build_initiator)
             .expect("the pattern is fixed and all it needs is given");
         let mut payload = [0; wire::init_payload_len(false)];
-        let payload = &mut payload[..wire::init_payload_len(security.key.is_some())];
+        let payload = &mut payload[..wire::init_payload_len(key.is_some())];
         wire::put_payload_session(payload, local_id);
         let init = write(&mut state, &header, payload)
             .expect("an initiator's first message needs nothing of the peer");
@@ -83,7 +89,7 @@ impl Initiator {
     }
 }
 
-/// Answers an init as the session called `local_id` here.
+/// Answers an init as the session called `local_id` here. Tells which key it was made with too.
 ///
 /// # Errors
 /// [`Reject::OtherVersion`], [`Reject::OtherMode`], [`Reject::OtherKey`]. None of them is told to
@@ -93,7 +99,7 @@ pub fn respond(
     init: &[u8; INIT_LEN],
     local_id: SessionId,
     rng: &mut impl CryptoRng,
-) -> Result<(SessionKeys, [u8; RESPONSE_LEN]), Reject> {
+) -> Result<(SessionKeys, KeyId, [u8; RESPONSE_LEN]), Reject> {
     let (octets, header, noise) = InitHeader::parse(init);
     if header.version != VERSION {
         return Err(Reject::OtherVersion);
@@ -101,12 +107,19 @@ pub fn respond(
     if header.mode != security.mode() {
         return Err(Reject::OtherMode);
     }
-    let mut state = builder(security.key.as_ref(), rng)
+    let known = security.keys.find(header.key);
+    // A key that is not known costs as much as one that is: what is not answered tells nobody which it was.
+    let key = header.mode.keyed.then(|| known.unwrap_or(&NOBODYS_KEY));
+    let mut state = builder(key, rng)
         .prologue(&[PROLOGUE, octets].concat())
         .and_then(Builder::build_responder)
         .expect("the pattern is fixed and all it needs is given");
     let mut payload = [0; INIT_LEN];
     let len = state.read_message(noise, &mut payload).map_err(|_| Reject::OtherKey)?;
+    if header.mode.keyed && known.is_none() {
+        // Made with what stands for all keys that are not known.
+        return Err(Reject::OtherKey);
+    }
     let remote_id = wire::payload_session(&payload[..len]);
 
     let mut payload = [0; RESPONSE_PAYLOAD_LEN];
@@ -114,7 +127,7 @@ pub fn respond(
     let response =
         write(&mut state, &wire::response_header(remote_id), &payload).map_err(|_| Reject::Forged)?;
     let (open, seal) = state.dangerously_get_raw_split();
-    Ok((SessionKeys { local_id, remote_id, seal, open }, response))
+    Ok((SessionKeys { local_id, remote_id, seal, open }, header.key, response))
 }
 
 /// A handshake packet of `LEN` octets: header and Noise message.
@@ -176,10 +189,11 @@ impl CryptoResolver for Seeded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::keyring::{Keyring, Keys};
     use crate::tunnel::wire::Packet;
 
     fn security(encrypt: bool, key: Option<u64>) -> Security {
-        Security { encrypt, key: key.map(|seed| Key::generate(&mut StdRng::seed_from_u64(seed))) }
+        Security { encrypt, keys: key.map(|seed| Key::generate(&mut StdRng::seed_from_u64(seed))).into() }
     }
 
     fn noise(response: &mut [u8]) -> &[u8] {
@@ -193,7 +207,7 @@ mod tests {
             let security = security(encrypt, key);
             let mut rng = StdRng::seed_from_u64(7);
             let mut initiator = Initiator::new(&security, SessionId(1), &mut rng);
-            let (theirs, mut response) =
+            let (theirs, _, mut response) =
                 respond(&security, initiator.init(), SessionId(2), &mut rng).unwrap();
             let ours = initiator.finish(noise(&mut response)).unwrap();
             assert_eq!((ours.local_id, ours.remote_id), (SessionId(1), SessionId(2)));
@@ -229,6 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_gets_in_with_the_key_that_stands_for_all_unknown_ones() {
+        let stranger = Security { encrypt: true, keys: Keys::Shared(NOBODYS_KEY.clone()) };
+        let mut keyring = Keyring::default();
+        keyring.add("alice", Key::generate(&mut StdRng::seed_from_u64(1))).expect("the first");
+        for keys in [Keys::Each(keyring), security(true, Some(1)).keys] {
+            let mut rng = StdRng::seed_from_u64(7);
+            let initiator = Initiator::new(&stranger, SessionId(1), &mut rng);
+            let server = Security { encrypt: true, keys };
+            let answer = respond(&server, initiator.init(), SessionId(2), &mut rng);
+            assert_eq!(answer.map(|_| ()), Err(Reject::OtherKey));
+        }
+    }
+
+    #[test]
     fn no_changed_bit_of_a_keyed_init_is_answered() {
         let security = security(true, Some(1));
         let mut rng = StdRng::seed_from_u64(7);
@@ -245,7 +273,7 @@ mod tests {
         let security = security(true, None);
         let mut rng = StdRng::seed_from_u64(7);
         let mut initiator = Initiator::new(&security, SessionId(1), &mut rng);
-        let (_, response) = respond(&security, initiator.init(), SessionId(2), &mut rng).unwrap();
+        let (.., response) = respond(&security, initiator.init(), SessionId(2), &mut rng).unwrap();
         for bit in 5 * 8..RESPONSE_LEN * 8 {
             let mut forged = response;
             forged[bit / 8] ^= 1 << (bit % 8);

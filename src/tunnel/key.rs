@@ -39,6 +39,10 @@ impl Key {
         Base64::encode_string(&self.0)
     }
 
+    pub(crate) const fn from_octets(octets: [u8; KEY_LEN]) -> Self {
+        Self(octets)
+    }
+
     pub(crate) fn octets(&self) -> &[u8; KEY_LEN] {
         &self.0
     }

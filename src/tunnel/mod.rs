@@ -21,6 +21,7 @@ pub mod flow;
 mod handshake;
 pub mod journal;
 pub mod key;
+pub mod keyring;
 pub mod link;
 pub mod meter;
 mod outbox;
@@ -91,18 +92,24 @@ impl Tunnel {
     }
 
     /// Takes what can be changed while it runs from a configuration that was read anew: a client's
-    /// bridges, and how many copies it wants. What else is different is named in the log.
+    /// bridges, and how many copies it wants; a server's keys. What else is different at a client is
+    /// named in the log; a server's other settings are its arguments, which cannot change.
     pub fn reconfigure(&mut self, now: Instant, config: Config) {
-        let (Side::Client(client), Role::Client { listen, bridges, copies }) = (&mut self.side, config.role)
-        else {
-            return debug_assert!(false, "no tunnel changes sides, and a server has nothing to change");
+        let (client, listen, bridges, copies) = match (&mut self.side, config.role) {
+            (Side::Client(client), Role::Client { listen, bridges, copies }) => {
+                (client, listen, bridges, copies)
+            }
+            (Side::Server(server), Role::Server { .. }) => {
+                return server.take_keys(now, config.security.keys, &mut self.fabric);
+            }
+            _ => return debug_assert!(false, "no tunnel changes sides"),
         };
         if listen != self.listen {
             let text =
                 format!("listen is {listen} now, which takes a restart: until then it stays {}", self.listen);
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
-        if config.security.key != self.fabric.security.key {
+        if config.security.keys.shared() != self.fabric.security.keys.shared() {
             let text = "the key is another one now, which takes a restart of both ends: until then the old one counts";
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::choice::Policy;
 use super::flow::Flows;
+use super::keyring::KeyId;
 use super::link::{Link, PeerId};
 use super::meter::Amount;
 use super::outbox::{Outbox, Reach, To};
@@ -33,6 +34,8 @@ const WAITING_FOR: Duration = Duration::from_secs(3);
 /// See the module.
 pub struct Peer {
     id: PeerId,
+    /// The key that its handshakes are made with.
+    pub key: KeyId,
     /// The client of the two, us or them.
     pub client: ClientId,
     current: Option<Session>,
@@ -64,9 +67,10 @@ struct Carriers {
 
 impl Peer {
     /// A peer without session or path.
-    pub fn new(now: Instant, id: PeerId, client: ClientId) -> Self {
+    pub fn new(now: Instant, id: PeerId, key: KeyId, client: ClientId) -> Self {
         Self {
             id,
+            key,
             client,
             current: None,
             previous: None,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use log::Level;
 
 use super::chronicle::Kind;
+use super::keyring::Keys;
 use super::link::Link;
 use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Reject};
 use super::{Side, Tunnel, flow, path, server};
@@ -33,10 +34,15 @@ impl Tunnel {
                 octets.len(),
                 self.describe(link),
             ),
-            Reject::OtherKey => format!(
-                "a handshake from {from} was made with another key, or changed on the way: MPTUNNEL_KEY or \
-                 --key-file must give both ends the same key"
-            ),
+            Reject::OtherKey => {
+                let remedy = match &self.fabric.security.keys {
+                    Keys::Each(_) => "the file of --keys must have the client's key",
+                    Keys::None | Keys::Shared(_) => {
+                        "MPTUNNEL_KEY or --key-file must give both ends the same key"
+                    }
+                };
+                format!("a handshake from {from} was made with another key, or changed on the way: {remedy}")
+            }
             Reject::OtherVersion | Reject::OtherMode => self.disagreement(from, octets)?,
             Reject::HandshakeLimit => refused(from, "half-open handshakes", server::MAX_PENDING),
             Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::key::Key;
+use super::keyring::Keys;
 use super::link::{Endpoint, Uplink};
 
 /// What a tunnel is told at its start.
@@ -11,7 +11,7 @@ use super::link::{Endpoint, Uplink};
 pub struct Config {
     /// Which program this is, and between what it stands.
     pub role: Role,
-    /// Whether it encrypts, and with which key.
+    /// Whether it encrypts, and with which keys.
     pub security: Security,
 }
 
@@ -111,6 +111,6 @@ impl LossTarget {
 pub struct Security {
     /// Whether datagrams are encrypted (`MPTUNNEL_ENCRYPT`).
     pub encrypt: bool,
-    /// The pre-shared key. Without one, anybody may connect.
-    pub key: Option<Key>,
+    /// The pre-shared keys. Without any, anybody may connect.
+    pub keys: Keys,
 }

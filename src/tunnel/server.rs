@@ -5,6 +5,12 @@
 //! bounded in number and time. The client proves by its first probe that it has the session's keys
 //! and got the response; then the session belongs to the peer whose client id the probe names, a
 //! new one or one that asked for new keys. A client that falls silent is forgotten with its flows.
+//!
+//! A client is who holds a key and knows a client id: with a key for each client (`--keys`), nobody
+//! comes to another's peer, whatever ids he knows. A key that is taken out of the file takes all with
+//! it that was made with it.
+
+mod keys;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,6 +21,7 @@ use log::Level;
 use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake;
+use super::keyring::KeyId;
 use super::link::{Bind, Endpoint, Event, Host, Link, NameId, PeerId, SocketId};
 use super::outbox::To;
 use super::path::{Arrival, MAX_PATHS, Path, Probed};
@@ -23,6 +30,7 @@ use super::snapshot::Status;
 use super::stats::Spoken;
 use super::token::Tokens;
 use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
+use keys::who;
 
 /// Clients at one server.
 pub const MAX_PEERS: usize = 4096;
@@ -49,15 +57,23 @@ const TARGET_RETRY: Duration = Duration::from_secs(2);
 /// See the module.
 pub struct Server {
     target: Target,
-    pending: HashMap<SessionId, (Session, Instant)>,
+    pending: HashMap<SessionId, Pending>,
     answered: HashMap<Box<[u8; INIT_LEN]>, ([u8; RESPONSE_LEN], Instant)>,
-    clients: HashMap<ClientId, PeerId>,
+    clients: HashMap<(KeyId, ClientId), PeerId>,
     tokens: Tokens,
     /// Up to when handshakes have been answered in advance.
     answered_until: Instant,
     housekeeping: Instant,
     /// When paths are to be chosen anew, for the clients that want it quick.
     steer_at: Option<Instant>,
+}
+
+/// A handshake that was answered.
+struct Pending {
+    session: Session,
+    /// The key that it was made with.
+    key: KeyId,
+    until: Instant,
 }
 
 struct Target {
@@ -103,7 +119,7 @@ impl Server {
         }
         if now >= self.housekeeping {
             self.housekeeping = now + HOUSEKEEPING;
-            self.pending.retain(|_, (_, until)| now < *until);
+            self.pending.retain(|_, pending| now < pending.until);
             self.answered.retain(|_, (_, until)| now < *until);
             fabric.expire(now);
             self.forget_silent_clients(now, fabric);
@@ -119,23 +135,25 @@ impl Server {
 
     fn forget_silent_clients(&mut self, now: Instant, fabric: &mut Fabric) {
         let silent = |since| now.saturating_duration_since(since) >= PEER_IDLE;
-        let forgotten: Vec<_> = fabric
-            .peers
-            .iter()
-            .filter(|(_, peer)| silent(peer.heard))
-            .map(|(id, peer)| (PeerId(id), peer.client))
-            .collect();
-        for (id, client) in forgotten {
+        let forgotten: Vec<_> =
+            fabric.peers.iter().filter(|(_, peer)| silent(peer.heard)).map(|(id, _)| PeerId(id)).collect();
+        for id in forgotten {
+            let who = who(&fabric.security.keys, id, fabric.peers[id.0].key);
             let silent = PEER_IDLE.as_secs();
             fabric.chronicle.tell_of_others(
                 now,
                 Level::Info,
                 Kind::Disconnected,
-                format_args!("client {} has been silent for {silent} s and is forgotten", id.0),
+                format_args!("{who} has been silent for {silent} s and is forgotten"),
             );
-            self.clients.remove(&client);
-            fabric.remove_peer(id);
+            self.forget(id, fabric);
         }
+    }
+
+    fn forget(&mut self, id: PeerId, fabric: &mut Fabric) {
+        let peer = &fabric.peers[id.0];
+        self.clients.remove(&(peer.key, peer.client));
+        fabric.remove_peer(id);
     }
 
     /// Answers an init over the link that it came on, with fewer octets than it has.
@@ -167,12 +185,13 @@ impl Server {
             return Err(Reject::HandshakeRate);
         }
         let id = fabric.new_session_id(|id| self.pending.contains_key(&id));
-        let (keys, response) = handshake::respond(&fabric.security, init, id, &mut fabric.rng)?;
+        let (keys, key, response) = handshake::respond(&fabric.security, init, id, &mut fabric.rng)?;
         fabric.forget_randomness();
         // One that was made with another key has cost little, and takes nobody's place.
         self.answered_until = self.answered_until.max(now) + HANDSHAKE_EVERY;
         let until = now + PENDING_FOR;
-        self.pending.insert(id, (Session::new(now, &keys, fabric.security.encrypt), until));
+        let session = Session::new(now, &keys, fabric.security.encrypt);
+        self.pending.insert(id, Pending { session, key, until });
         self.answered.insert(Box::new(*init), (response, until));
         Ok(response)
     }
@@ -192,8 +211,8 @@ impl Server {
                 (id, session.open_control(header, sealed)?)
             }
             None => {
-                let (session, _) = self.pending.get_mut(&header.session).ok_or(Reject::UnknownSession)?;
-                let opened = session.open_control(header, sealed)?;
+                let pending = self.pending.get_mut(&header.session).ok_or(Reject::UnknownSession)?;
+                let opened = pending.session.open_control(header, sealed)?;
                 (self.confirm(now, link, header.session, opened.0.client, fabric)?, opened)
             }
         };
@@ -218,7 +237,8 @@ impl Server {
             Probed { .. } => None,
         };
         if let Some((level, kind, what)) = tell {
-            let text = format_args!("client {}: path {number} {what} {}", id.0, link.remote);
+            let who = who(&fabric.security.keys, id, peer.key);
+            let text = format_args!("{who}: path {number} {what} {}", link.remote);
             fabric.chronicle.tell_of_others(now, level, kind, text);
         }
         if !copy && probed.validated {
@@ -249,22 +269,24 @@ impl Server {
         client: ClientId,
         fabric: &mut Fabric,
     ) -> Result<PeerId, Reject> {
-        let id = match self.clients.get(&client) {
+        let key = self.pending.get(&session).ok_or(Reject::UnknownSession)?.key;
+        let id = match self.clients.get(&(key, client)) {
             Some(&id) => id,
             None if fabric.peers.len() >= MAX_PEERS => return Err(Reject::PeerLimit),
             None => {
-                let id = fabric.add_peer(now, client);
-                self.clients.insert(client, id);
+                let id = fabric.add_peer(now, key, client);
+                self.clients.insert((key, client), id);
+                let who = who(&fabric.security.keys, id, key);
                 fabric.chronicle.tell_of_others(
                     now,
                     Level::Info,
                     Kind::Connected,
-                    format_args!("client {} has connected from {}", id.0, link.remote),
+                    format_args!("{who} has connected from {}", link.remote),
                 );
                 id
             }
         };
-        let (pending, _) = self.pending.remove(&session).ok_or(Reject::UnknownSession)?;
+        let pending = self.pending.remove(&session).ok_or(Reject::UnknownSession)?.session;
         let peer = &mut fabric.peers[id.0];
         if peer.current().is_some_and(|current| current.since > pending.since) {
             // The client has given this one up, or it would not have begun a newer one: the probe was
@@ -371,12 +393,13 @@ fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
             let path = &mut peer.paths[number];
             let Some(heard) = path.heard.filter(|_| silent && !path.said_silent) else { continue };
             path.said_silent = true;
+            let who = who(&fabric.security.keys, PeerId(id), peer.key);
             let silence = Spoken(now.saturating_duration_since(heard));
             fabric.chronicle.tell_of_others(
                 now,
                 Level::Info,
                 Kind::PathSilent,
-                format_args!("client {id}: path {number} is silent: no probe has come for {silence}"),
+                format_args!("{who}: path {number} is silent: no probe has come for {silence}"),
             );
         }
     }

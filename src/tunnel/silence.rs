@@ -44,7 +44,7 @@ impl Silence {
             "no answer from mpserver through {bridges} for {}: {reason} it must have {} and {} (its log tells \
              if it does not); trying on",
             Spoken(silence),
-            if security.key.is_some() { "the same key" } else { "no key" },
+            if security.keys.is_none() { "no key" } else { "the same key" },
             if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" },
         ))
     }
@@ -70,8 +70,9 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::keyring::Keys;
 
-    const SECURITY: Security = Security { encrypt: true, key: None };
+    const SECURITY: Security = Security { encrypt: true, keys: Keys::None };
 
     fn begin() -> Instant {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]

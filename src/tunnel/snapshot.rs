@@ -73,6 +73,8 @@ impl Program {
 pub struct PeerView {
     /// Its number, as in the log. At mpclient always 0.
     pub number: usize,
+    /// The client's name, where mpserver has a key for each (`--keys`).
+    pub name: Option<String>,
     /// How long ago something authentic came from it. Unknown before anything has.
     pub heard_ago_s: Option<f64>,
     /// The age of the session in use.

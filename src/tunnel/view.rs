@@ -32,7 +32,7 @@ impl Tunnel {
             listen: self.listen.to_string(),
             target,
             encryption: fabric.security.encrypt,
-            key: fabric.security.key.is_some(),
+            key: !fabric.security.keys.is_none(),
             peers: fabric.peers.iter().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
             counters: (&fabric.counters).into(),
             holdings: self.holdings(),
@@ -66,6 +66,7 @@ impl Tunnel {
         });
         PeerView {
             number,
+            name: self.fabric.security.keys.name(peer.key).map(str::to_owned),
             heard_ago_s: peer.current().map(|_| age(peer.heard)),
             session_age_s: peer.current().map(|session| age(session.since)),
             flows: peer.flows.count(),

@@ -21,10 +21,11 @@
 //!
 //! *Init* (4) and *response* (5) carry the two messages of the Noise handshake:
 //! ```text
-//!  0        1        2        3        4                                                    128
-//! +--------+--------+--------+--------+--------------------------------------------------------+
-//! |   4    | version|  mode  |   0    |  Noise message 1: payload = session id, 0 …            |
-//! +--------+--------+--------+--------+--------------------------------------------------------+
+//!  0        1        2        3        4                    12                              128
+//! +--------+--------+--------+--------+--------------------+-----------------------------------+
+//! |   4    | version|  mode  |   0    |       key id       |  Noise message 1: payload =       |
+//! |        |        |        |        |                    |  session id, 0 …                  |
+//! +--------+--------+--------+--------+--------------------+-----------------------------------+
 //!
 //!  0        1                          5                                     96
 //! +--------+--------------------------+---------------------------------------+
@@ -32,14 +33,16 @@
 //! +--------+--------------------------+---------------------------------------+
 //! ```
 //! The id in a payload is the sender's own: the one that it wants to be called by. `mode` is a sum
-//! of 1 (datagrams are encrypted) and 2 (a pre-shared key is used). The handshake's prologue is
-//! [`PROLOGUE`] and the first four octets of init.
+//! of 1 (datagrams are encrypted) and 2 (a pre-shared key is used). The key id is the first 8 octets
+//! of BLAKE2s over `mptunnel key id` and the key; 0 without a key. The handshake's prologue is
+//! [`PROLOGUE`] and the first twelve octets of init.
 //!
 //! Octets named 0 are sent as 0 and ignored when received: room for what comes later.
 
 use serde::{Deserialize, Serialize};
 
 use super::aead::{NONCE_LEN, TAG_LEN};
+use super::keyring::{KEY_ID_LEN, KeyId};
 
 pub mod control;
 
@@ -71,7 +74,9 @@ const _: () = assert!(CONTROL_PACKET_LEN == 96);
 
 /// Octets of a public key in a Noise message.
 const EPHEMERAL_LEN: usize = 32;
-const INIT_HEADER_LEN: usize = 4;
+/// Octets of type, version, mode and 0 in front of the key id.
+const INIT_MODE_LEN: usize = 4;
+const INIT_HEADER_LEN: usize = INIT_MODE_LEN + KEY_ID_LEN;
 const RESPONSE_HEADER_LEN: usize = TYPE_LEN + SESSION_LEN;
 /// Octets of an init.
 pub const INIT_LEN: usize = 128;
@@ -302,19 +307,25 @@ pub struct InitHeader {
     pub version: u8,
     /// What it wants.
     pub mode: Mode,
+    /// Which key it uses.
+    pub key: KeyId,
 }
 
 impl InitHeader {
     /// The header as sent, which also ends the prologue.
     pub fn to_octets(self) -> [u8; INIT_HEADER_LEN] {
-        [TYPE_INIT, self.version, self.mode.to_octet(), 0]
+        let mut octets = [0; INIT_HEADER_LEN];
+        octets[..INIT_MODE_LEN].copy_from_slice(&[TYPE_INIT, self.version, self.mode.to_octet(), 0]);
+        octets[INIT_MODE_LEN..].copy_from_slice(&self.key.0);
+        octets
     }
 
     /// Parts an init into its header, as sent and as meant, and its Noise message.
     pub fn parse(init: &[u8; INIT_LEN]) -> (&[u8], Self, &[u8]) {
         let (header, noise) = init.split_at(INIT_HEADER_LEN);
         let mode = Mode { encrypt: header[2] & 1 != 0, keyed: header[2] & 2 != 0 };
-        (header, Self { version: header[1], mode }, noise)
+        let key = KeyId(header[INIT_MODE_LEN..].try_into().expect("the header ends with the key id"));
+        (header, Self { version: header[1], mode, key }, noise)
     }
 }
 
@@ -375,11 +386,13 @@ mod tests {
 
     #[test]
     fn handshake_headers_are_where_the_picture_says() {
-        let header = InitHeader { version: 1, mode: Mode { encrypt: true, keyed: true } };
-        assert_eq!(header.to_octets(), [4, 1, 3, 0]);
+        let mode = Mode { encrypt: true, keyed: true };
+        let header = InitHeader { version: 1, mode, key: KeyId([11, 12, 13, 14, 15, 16, 17, 18]) };
+        let expected = [4, 1, 3, 0, 11, 12, 13, 14, 15, 16, 17, 18];
+        assert_eq!(header.to_octets(), expected);
         let mut init = [0; INIT_LEN];
-        init[..4].copy_from_slice(&[4, 1, 3, 0]);
-        assert_eq!(InitHeader::parse(&init), (&init[..4], header, &init[4..]));
+        init[..12].copy_from_slice(&expected);
+        assert_eq!(InitHeader::parse(&init), (&init[..12], header, &init[12..]));
         assert_eq!(parse(&mut init.clone()), Ok(Packet::Init(&init)));
 
         assert_eq!(response_header(SessionId(0x0102_0304)), [5, 1, 2, 3, 4]);

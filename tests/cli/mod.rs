@@ -76,6 +76,15 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
             &["--key-file", "/nonexistent/key", "2000", "localhost", "1194"],
             "key file /nonexistent/key: No such file",
         ),
+        (
+            &["--keys", "/nonexistent/keys", "2000", "localhost", "1194"],
+            "cannot read the keys file /nonexistent/keys: No such file",
+        ),
+        (
+            &["--keys", "keys", "--key-file", "key", "2000", "localhost", "1194"],
+            "--keys has a key for each client, --key-file one for all: take one of the two away",
+        ),
+        (&["--keys", KEY, "2000", "localhost", "1194"], "the key itself stands where"),
         (&["2000", "localhost", "1194", "genkey"], "\"genkey\" is one argument too many"),
         (&["--bind", "::", "genkey"], "genkey is a command, which stands alone"),
         (&["--bind", "::"], "required arguments were not provided"),

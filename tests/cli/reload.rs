@@ -99,3 +99,41 @@ fn mpserver_says_that_it_has_nothing_to_read_again() {
     server.signal("TERM");
     assert_eq!(server.finish().code, Some(0));
 }
+
+/// A running mpserver with a key for each client.
+fn server_with_keys(test: &str, keys: &str) -> (std::path::PathBuf, Running) {
+    let folder = folder(test);
+    let file = write(&folder, "keys", keys);
+    set_mode(file.as_ref(), 0o600);
+    let args = ["--keys", &file, "--bind", "127.0.0.1", &free_port().to_string(), "192.0.2.1", "9"];
+    let running = Running::start(MPSERVER, &args, &[]);
+    running.wait_for_lines(1, "a key for each client from --keys");
+    (folder, running)
+}
+
+#[test]
+fn a_keys_file_with_mistakes_changes_nothing_and_all_its_mistakes_are_told() {
+    let [alice, bob] = KEYS;
+    let (folder, server) = server_with_keys("reload_keys_mistakes", &format!("alice {alice}\n"));
+    let reads = |contents: &str, expected: &[&str]| {
+        write(&folder, "keys", contents);
+        server.signal("HUP");
+        expected.iter().for_each(|text| server.wait_for_lines(1, text));
+    };
+    reads(
+        &format!("alice {alice}\nalice {bob}\n\n# and\nbob {}\n", &bob[..40]),
+        &[
+            "keys:2: the name alice is in line 1 already",
+            "keys:5: the key of bob is not a key: it has 40 characters",
+            "keys was read again, and has mistakes: nothing is changed",
+        ],
+    );
+    assert!(!server.log().contains("as before"), "{}", server.log());
+    reads("# nobody any more\n", &["holds no key, so nobody could connect"]);
+    reads(
+        &format!("alice {alice}\nbob {bob}\n"),
+        &["keys was read again", "keys: 1 as before, 1 new, 0 taken out"],
+    );
+    reads(&format!("bob {bob}\n"), &["keys: 1 as before, 0 new, 1 taken out"]);
+    assert!(!KEYS.iter().any(|key| server.log().contains(&key[..8])), "a key is shown: {}", server.log());
+}

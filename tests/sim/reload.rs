@@ -1,9 +1,10 @@
-//! A client whose configuration is read anew while it runs.
+//! A program whose configuration is read anew while it runs.
 
 use mptunnel::tunnel::link::Endpoint;
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role};
+use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
 
 use super::Sim;
+use super::host::SERVER;
 use super::setup::{Setup, encrypted};
 
 impl Sim {
@@ -16,7 +17,14 @@ impl Sim {
         tunnel.reconfigure(self.base + self.now, Config { role, security: encrypted() });
     }
 
-    /// The same with some of the world's bridges.
+    /// Gives the running server these keys, and nothing else than it had. One that is started later has its first ones.
+    pub fn rekey_server(&mut self, security: Security) {
+        let role = Role::Server { listen: self.server, target: self.target.into() };
+        let tunnel = self.hosts[SERVER].tunnel.as_mut().expect("the server runs");
+        tunnel.reconfigure(self.base + self.now, Config { role, security });
+    }
+
+    /// Gives a running client some of the world's bridges.
     pub fn reconfigure_to(&mut self, client: usize, setup: &Setup, bridges: &[usize]) {
         self.reconfigure(client, bridges.iter().map(|number| setup.bridge_address(*number).into()));
     }

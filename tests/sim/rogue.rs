@@ -4,6 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use base64ct::{Base64, Encoding};
+use mptunnel::tunnel::key::{KEY_LEN, Key};
+use mptunnel::tunnel::keyring::KeyId;
 use mptunnel::tunnel::link::Link;
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::wire::{
@@ -16,9 +19,15 @@ use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState};
 
-/// See the module. It speaks without a key, encrypted.
+/// Octets in front of its Noise message.
+const HEADER_LEN: usize = 12;
+
+/// See the module. It encrypts.
 pub struct Rogue {
     number: u64,
+    /// The client that it says it is.
+    pub client: ClientId,
+    header: [u8; HEADER_LEN],
     handshake: HandshakeState,
     session: Option<Session>,
 }
@@ -31,12 +40,34 @@ impl Rogue {
 
     /// The same rogue in another handshake of its.
     pub fn again(number: u64, attempt: u64) -> Self {
-        let name = "Noise_NN_25519_ChaChaPoly_BLAKE2s".parse().expect("a pattern");
-        let handshake = Builder::with_resolver(name, Box::new(Seeded(number ^ attempt << 32)))
-            .prologue(b"mptunnel\x04\x01\x01\x00")
+        Self::begin(number, attempt, None)
+    }
+
+    /// The rogue with this number and the key that has that number.
+    pub fn keyed(number: u64, key: u64) -> Self {
+        Self::begin(number, 0, Some(Key::generate(&mut StdRng::seed_from_u64(key))))
+    }
+
+    fn begin(number: u64, attempt: u64, key: Option<Key>) -> Self {
+        let mut header = [4, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut name = "Noise_NN_25519_ChaChaPoly_BLAKE2s";
+        let mut psk = [0; KEY_LEN];
+        if let Some(key) = &key {
+            header[2] = 3;
+            header[4..].copy_from_slice(&KeyId::of(key).0);
+            name = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
+            Base64::decode(key.to_base64(), &mut psk).expect("a key in base64");
+        }
+        let builder = Builder::with_resolver(
+            name.parse().expect("a pattern"),
+            Box::new(Seeded(number ^ attempt << 32)),
+        );
+        let builder = if key.is_some() { builder.psk(0, &psk).expect("one key") } else { builder };
+        let handshake = builder
+            .prologue(&[b"mptunnel", &header[..]].concat())
             .and_then(Builder::build_initiator)
             .expect("an initiator");
-        Self { number, handshake, session: None }
+        Self { number, client: ClientId(number), header, handshake, session: None }
     }
 
     /// Its link to the server.
@@ -47,11 +78,13 @@ impl Rogue {
 
     /// Its init.
     pub fn init(&mut self) -> Vec<u8> {
-        let mut payload = [0; 128 - 4 - 32];
+        let tag = if self.header[2] & 2 != 0 { 16 } else { 0 };
+        let mut payload = [0; 128 - HEADER_LEN - 32];
+        let payload = &mut payload[..128 - HEADER_LEN - 32 - tag];
         payload[..4].copy_from_slice(&(self.number as u32).to_be_bytes());
         let mut message = [0; 256];
-        let len = self.handshake.write_message(&payload, &mut message).expect("message 1");
-        [&[4, 1, 1, 0], &message[..len]].concat()
+        let len = self.handshake.write_message(payload, &mut message).expect("message 1");
+        [&self.header[..], &message[..len]].concat()
     }
 
     /// Takes the response.
@@ -67,7 +100,7 @@ impl Rogue {
 
     /// A probe for a path, which returns a token.
     pub fn probe(&mut self, path: u8, number: u32, token: PathToken) -> Vec<u8> {
-        let client = ClientId(self.number);
+        let client = self.client;
         let (count, clock, advice) = (0, Clock(0), Advice::default());
         let control = Control { client, path, validated: false, number, count, token, clock, advice };
         let mut packet = Vec::new();

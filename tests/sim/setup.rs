@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::key::Key;
+use mptunnel::tunnel::keyring::{Keyring, Keys};
 use mptunnel::tunnel::link::{Endpoint, Host as Name};
 use mptunnel::tunnel::role::{Bridge as BridgeConfig, Config, Copies, Role, Security};
 use rand::{SeedableRng, rngs::StdRng};
@@ -40,6 +41,8 @@ pub struct Setup {
     pub server: Security,
     /// The clients' keys.
     pub client: Security,
+    /// The keys of the first clients, where they have others than the rest.
+    pub own: Vec<Security>,
     /// IPv6 for the server, the target and the bridges; otherwise IPv4.
     pub ipv6: bool,
     /// Whether the target echoes.
@@ -62,6 +65,7 @@ impl Setup {
             name_delay: Duration::from_millis(30),
             server: encrypted(),
             client: encrypted(),
+            own: Vec::new(),
             ipv6: false,
             echo: false,
             copies: Copies::All,
@@ -103,7 +107,8 @@ impl Setup {
                 ..BridgeConfig::from(self.endpoint(number))
             });
             let role = Role::Client { listen: any, bridges: bridges.collect(), copies: self.copies };
-            let config = Config { role, security: self.client.clone() };
+            let security = self.own.get(client).unwrap_or(&self.client).clone();
+            let config = Config { role, security };
             hosts.push(Host::new(config, ips(100 + client as u8), mix(seed, 1 + client as u64)));
         }
         let bridges = (0..).zip(&self.bridges);
@@ -172,17 +177,27 @@ pub fn answer(names: &HashMap<String, Answers>, name: &str, now: Duration) -> An
 
 /// Encryption without a key.
 pub fn encrypted() -> Security {
-    Security { encrypt: true, key: None }
+    Security { encrypt: true, keys: Keys::None }
 }
 
 /// Encryption with the key that has this number.
 pub fn keyed(number: u64) -> Security {
-    Security { encrypt: true, key: Some(Key::generate(&mut StdRng::seed_from_u64(number))) }
+    Security { encrypt: true, keys: Keys::Shared(Key::generate(&mut StdRng::seed_from_u64(number))) }
+}
+
+/// At a server: encryption with a key for each client, by name and number of the key.
+pub fn each(clients: &[(&str, u64)]) -> Security {
+    let mut keyring = Keyring::default();
+    for (name, number) in clients {
+        let key = Key::generate(&mut StdRng::seed_from_u64(*number));
+        keyring.add(name, key).expect("each key has one number");
+    }
+    Security { encrypt: true, keys: Keys::Each(keyring) }
 }
 
 /// `MPTUNNEL_ENCRYPT=0`.
 pub fn plain() -> Security {
-    Security { encrypt: false, key: None }
+    Security { encrypt: false, keys: Keys::None }
 }
 
 fn ips(host: u8) -> [IpAddr; 2] {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use mptunnel::tunnel::keyring::KeyId;
 use mptunnel::tunnel::wire::{
     CONTROL_PACKET_LEN, Header, INIT_LEN, InitHeader, Mode, SessionId, Type, VERSION,
 };
@@ -154,7 +155,8 @@ impl Flooder {
 
     fn init(&mut self, mode: Mode) -> Vec<u8> {
         let mut packet = self.random_octets(INIT_LEN..INIT_LEN + 1);
-        let header = InitHeader { version: VERSION, mode }.to_octets();
+        let key = KeyId(self.rng.random());
+        let header = InitHeader { version: VERSION, mode, key }.to_octets();
         packet[..header.len()].copy_from_slice(&header);
         packet
     }

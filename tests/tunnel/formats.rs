@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use mptunnel::tunnel::choice::Policy;
+use mptunnel::tunnel::keyring::KeyId;
 use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::set::PathSet;
@@ -110,10 +111,11 @@ fn every_packet_that_is_read_is_what_stood_there() {
 fn every_init_header_is_read_as_it_was_written() {
     for version in 0..=255 {
         for (encrypt, keyed) in [(false, false), (false, true), (true, false), (true, true)] {
-            let header = InitHeader { version, mode: Mode { encrypt, keyed } };
+            let key = KeyId([version, 1, 2, 3, 4, 5, 6, 7]);
+            let header = InitHeader { version, mode: Mode { encrypt, keyed }, key };
             let mut init = [7; INIT_LEN];
-            init[..4].copy_from_slice(&header.to_octets());
-            assert_eq!(InitHeader::parse(&init), (&header.to_octets()[..], header, &[7; INIT_LEN - 4][..]));
+            init[..12].copy_from_slice(&header.to_octets());
+            assert_eq!(InitHeader::parse(&init), (&header.to_octets()[..], header, &[7; INIT_LEN - 12][..]));
         }
     }
 }

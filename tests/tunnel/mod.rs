@@ -7,6 +7,7 @@ mod delivery;
 mod flows;
 mod formats;
 mod hostile;
+mod keys;
 mod limits;
 mod moments;
 mod names;
