@@ -18,6 +18,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::control::Control;
 use super::gather::{self, Gather};
 use super::resolver::Resolver;
+use super::service::Service;
 use super::sockets::{Sockets, Trouble, is_full};
 use super::uplink;
 use crate::tunnel::chronicle::Kind;
@@ -112,6 +113,7 @@ pub struct EventLoop {
     control: Option<Control>,
     /// Whether something may be to do at the control socket.
     asked: bool,
+    service: Service,
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
@@ -141,6 +143,7 @@ impl EventLoop {
             signals: None,
             control: None,
             asked: false,
+            service: Service::from_env(now),
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
             troubles: HashMap::new(),
@@ -219,12 +222,13 @@ impl EventLoop {
             }
             self.turn(now);
         }
+        self.service.stopping();
         Ok(())
     }
 
     fn next_timeout(&self) -> Instant {
         let control = self.control.as_ref().and_then(Control::deadline);
-        control.into_iter().fold(self.tunnel.poll_timeout(), Instant::min)
+        control.into_iter().chain(self.service.deadline()).fold(self.tunnel.poll_timeout(), Instant::min)
     }
 
     fn turn(&mut self, now: Instant) {
@@ -238,6 +242,7 @@ impl EventLoop {
         self.tunnel.handle_timeout(now);
         self.flush(now);
         self.answer(now);
+        self.service.turn(now, || self.tunnel.health(now));
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             if self.receive(now, id) {
@@ -363,7 +368,10 @@ impl EventLoop {
             if signal != SIGHUP {
                 info!("stopped by {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
                 self.stopper.stopped.store(true, Ordering::Release);
-            } else if let Some(config) = reload() {
+                continue;
+            }
+            self.service.reloading();
+            if let Some(config) = reload() {
                 self.tunnel.reconfigure(now, config);
             }
         }

@@ -6,6 +6,7 @@ mod event_loop;
 mod gather;
 mod options;
 mod resolver;
+mod service;
 mod sockets;
 mod uplink;
 

@@ -19,6 +19,7 @@ mod client;
 mod fabric;
 pub mod flow;
 mod handshake;
+pub mod health;
 pub mod journal;
 pub mod key;
 pub mod keyring;

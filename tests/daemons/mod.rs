@@ -31,6 +31,8 @@ mod mismatch;
 mod returning;
 #[cfg(target_os = "linux")]
 mod secrets;
-mod setup;
+#[cfg(unix)]
+mod service;
+pub(crate) mod setup;
 mod status;
 mod told;

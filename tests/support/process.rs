@@ -58,7 +58,7 @@ impl Running {
     ) -> Self {
         let mut command = Command::new(program);
         command.env("XDG_RUNTIME_DIR", &runtime.0);
-        for name in ["MPTUNNEL_ENCRYPT", "MPTUNNEL_KEY", "RUST_LOG", "RUST_LOG_STYLE"] {
+        for name in ["MPTUNNEL_ENCRYPT", "MPTUNNEL_KEY", "RUST_LOG", "RUST_LOG_STYLE", "NOTIFY_SOCKET"] {
             command.env_remove(name);
         }
         let starting = lock_starts();

@@ -163,6 +163,11 @@ impl Client {
         Some(Outlook { bridge: way.bridge().to_string(), status, rtt: self.probing.round_trip(path) })
     }
 
+    /// How many bridges there are.
+    pub fn bridge_count(&self) -> usize {
+        self.ways.iter().flatten().count()
+    }
+
     /// The bridge behind one of our sockets, as the user named it.
     pub fn bridge_at(&self, socket: SocketId) -> Option<&Bridge> {
         let path = self.path_of(|way| way.has(socket))?;
