@@ -16,7 +16,7 @@ use crate::process::{MPCLIENT, MPSERVER, PATIENCE, Running, lock_starts};
 use crate::stream::{Echo, Stream};
 use crate::wait::poll_until;
 
-pub(super) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(super) const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// Variables of both programs: encrypted with a key, encrypted without one, and not encrypted.
@@ -29,7 +29,7 @@ pub(super) const DATAGRAM_LEN: usize = 200;
 
 /// A port that is free now, and that nobody else here takes while its program is away: systems give sockets
 /// that ask for any port higher ones (from 32,768 on Linux, from 49,152 elsewhere).
-pub(super) fn free_port(host: IpAddr) -> u16 {
+pub(crate) fn free_port(host: IpAddr) -> u16 {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;
     /// More than one run of all tests takes: test processes that run at the same time begin that far from one another.

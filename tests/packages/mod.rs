@@ -5,6 +5,7 @@
 
 mod manuals;
 mod shells;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
