@@ -116,9 +116,11 @@ impl Arrivals {
 
     /// Takes the sender's word about which paths its datagrams go over.
     pub fn announce(&mut self, session: SessionId, spread: Spread) {
-        if self.announced.iter().any(|known| *known == (session, spread)) {
+        if self.announced.back() == Some(&(session, spread)) {
             return;
         }
+        // Before its first datagram, a sender may change its mind and then change it back.
+        self.announced.retain(|known| *known != (session, spread));
         if self.announced.len() == ANNOUNCED {
             self.announced.pop_front();
         }
@@ -334,6 +336,22 @@ mod tests {
             settled(&mut arrivals, begin + 10_000 * MS).iter().map(|outcome| outcome.sent.len()).collect();
         // Every fourth is a sample; the last is not known to be over yet.
         assert_eq!(sent, [2, 2, 1, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn a_sender_that_changes_its_mind_back_before_it_begins_is_believed() {
+        let begin = begin();
+        let mut arrivals = arrivals();
+        let both = Spread { sampled: set(&[0, 1]), chosen: set(&[0, 1]), since: 0, sample: 0 };
+        let first = Spread { chosen: set(&[0]), sample: 4, ..both };
+        for spread in [first, both, both] {
+            arrivals.announce(SESSION, spread);
+        }
+        for counter in 0..3 {
+            arrivals.note(begin + 60 * MS * counter, SESSION, counter.into(), 0, 100);
+        }
+        let outcomes = settled(&mut arrivals, begin + 10_000 * MS);
+        assert!(outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome.sent == set(&[0, 1])));
     }
 
     /// Plays datagrams at a rate, all brought by both paths. Returns how many were settled, and lost.
