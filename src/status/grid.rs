@@ -32,10 +32,20 @@ impl Cell {
     }
 }
 
+/// How wide a column is.
+pub(super) fn column_width(rows: &[Vec<Cell>], column: usize) -> usize {
+    rows.iter().map(|row| row[column].text.chars().count()).max().unwrap_or(0)
+}
+
+/// How wide the rows are.
+pub(super) fn width(rows: &[Vec<Cell>]) -> usize {
+    let columns = rows.first().map_or(0, Vec::len);
+    (0..columns).map(|column| column_width(rows, column) + GAP.len()).sum::<usize>() - GAP.len()
+}
+
 /// The rows below each other. A last column that stands left is not filled up.
 pub(super) fn print(columns: &[Align], rows: &[Vec<Cell>], out: &mut String) {
-    let width = |column: usize| rows.iter().map(|row| row[column].text.chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..columns.len()).map(width).collect();
+    let widths: Vec<_> = (0..columns.len()).map(|column| column_width(rows, column)).collect();
     for row in rows {
         let mut line = String::new();
         for ((cell, align), width) in row.iter().zip(columns).zip(&widths) {

@@ -2,6 +2,7 @@
 //! what it answers. Nothing of the tunnel is in here: all comes from the [`Snapshot`].
 
 mod grid;
+mod paths;
 mod table;
 mod words;
 
@@ -13,11 +14,15 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-pub use table::{WIDTH, table};
+use jiff::Zoned;
+use rustix::termios::tcgetwinsize;
+pub use table::{Look, table};
 
 use crate::config::args::StatusArgs;
 use crate::tunnel::snapshot::{Program, SCHEMA, Snapshot};
 
+/// What fits on every terminal that people use.
+pub const WIDTH: usize = 100;
 /// Between two questions of `--watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A program that has not answered by then is stuck.
@@ -28,6 +33,9 @@ const HOME: &str = "\x1b[H";
 /// What ends each of its lines, and the whole: nothing is left of what was there before.
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
+/// On a narrow terminal, lines are cut off meanwhile.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 
 /// Shows the status of the program that answers at one of these paths.
 ///
@@ -40,14 +48,13 @@ pub fn run(program: Program, args: &StatusArgs, paths: &[PathBuf]) -> Result<(),
     let render = |json: &str| if args.json { Ok(json.to_owned()) } else { read(json, colour) };
     let ask = || ask(program, paths).and_then(|json| render(&json));
     if !args.watch {
-        return print(&ask()?).or_else(until_closed);
+        return print(&line(&ask()?)).or_else(until_closed);
     }
     loop {
         let shown = ask();
         let printed = match shown {
-            Ok(text) if terminal && !args.json => print(&in_place(&text)),
-            Err(text) if terminal && !args.json => print(&in_place(&text)),
-            Ok(text) => print(&text),
+            Ok(text) | Err(text) if terminal && !args.json => print(&in_place(&text, rows())),
+            Ok(text) => print(&line(&text)),
             Err(text) => {
                 // Whoever reads the output of a program gets nothing but objects, or tables.
                 let _ = writeln!(io::stderr(), "{} status: {text}", program.name());
@@ -63,9 +70,13 @@ pub fn run(program: Program, args: &StatusArgs, paths: &[PathBuf]) -> Result<(),
 
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.trim_end().as_bytes())?;
-    out.write_all(b"\n")?;
+    out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// With one end of line behind it.
+fn line(text: &str) -> String {
+    format!("{}\n", text.trim_end())
 }
 
 /// Whoever closes the output has seen enough.
@@ -76,18 +87,34 @@ fn until_closed(error: io::Error) -> Result<(), String> {
     }
 }
 
-/// The text over the one that is there.
-fn in_place(text: &str) -> String {
-    let mut drawn = HOME.to_owned();
-    for line in text.trim_end().lines() {
+/// How many lines the terminal has, if it tells.
+fn rows() -> Option<usize> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_row.into()).filter(|rows| *rows > 1)
+}
+
+/// The text over the one that is there. What a terminal has no room for would scroll the rest away.
+fn in_place(text: &str, rows: Option<usize>) -> String {
+    let lines: Vec<_> = text.trim_end().lines().collect();
+    // The cursor is below the last one.
+    let room = rows.map_or(usize::MAX, |rows| rows - 1);
+    let shown = if lines.len() > room { room - 1 } else { lines.len() };
+    let mut drawn = format!("{HOME}{NO_WRAP}");
+    for line in &lines[..shown] {
         let _ = writeln!(drawn, "{line}{CLEAR_LINE}");
     }
-    drawn + CLEAR_BELOW
+    if shown < lines.len() {
+        let _ = writeln!(drawn, "{} more lines: the terminal is too small{CLEAR_LINE}", lines.len() - shown);
+    }
+    drawn + WRAP + CLEAR_BELOW
 }
 
 fn read(json: &str, colour: bool) -> Result<String, String> {
     match serde_json::from_str::<Snapshot>(json) {
-        Ok(snapshot) if snapshot.schema == SCHEMA => Ok(table(&snapshot, colour)),
+        Ok(snapshot) if snapshot.schema == SCHEMA => {
+            let look = Look { colour, now: Zoned::now(), peers: usize::MAX };
+            Ok(table(&snapshot, &look))
+        }
         Ok(Snapshot { version, schema, .. }) => Err(format!(
             "the program that answers is of version {version}, with schema {schema}, not {SCHEMA}: ask \
              with its own, or with --json"
@@ -129,7 +156,13 @@ mod tests {
 
     #[test]
     fn what_is_drawn_in_place_leaves_nothing_of_what_was_there() {
-        assert_eq!(in_place("one\ntwo\n"), "\x1b[Hone\x1b[K\ntwo\x1b[K\n\x1b[J");
+        for rows in [None, Some(3)] {
+            let drawn = "\x1b[H\x1b[?7lone\x1b[K\ntwo\x1b[K\n\x1b[?7h\x1b[J";
+            assert_eq!(in_place("one\ntwo\n", rows), drawn);
+        }
+        let cut = in_place("one\ntwo\nthree\nfour", Some(4));
+        assert_eq!(cut.matches('\n').count(), 3);
+        assert!(cut.contains("two\x1b[K\n2 more lines: the terminal is too small\x1b[K\n"), "{cut:?}");
     }
 
     #[test]

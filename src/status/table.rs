@@ -1,24 +1,39 @@
 //! A snapshot as a table of at most [`WIDTH`] columns.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use super::grid::{self, Align, Cell};
-use super::words::{UNKNOWN, count, ms, octets, percent, percents, plural, time};
-use crate::tunnel::snapshot::{PathView, PeerView, Program, Snapshot, State, Status};
+use jiff::{SignedDuration, Zoned};
+
+use super::WIDTH;
+use super::paths::{losses, print_state, print_worth};
+use super::words::{count, percent, plural, reason, shorten, time, wrap};
+use crate::tunnel::snapshot::{EventView, PeerView, Program, Snapshot};
 use crate::tunnel::wire::Reject;
 
-/// What fits on every terminal that people use.
-pub const WIDTH: usize = 100;
-/// What is left of it for a bridge's name, where all else is as wide as it gets.
-const BRIDGE_WIDTH: usize = 28;
+/// The last events that are shown.
+const EVENTS: usize = 10;
+
+/// How a table is to look.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Whether states have colours.
+    pub colour: bool,
+    /// What time it is where it is read, by which events have theirs.
+    pub now: Zoned,
+    /// The most peers that are shown.
+    pub peers: usize,
+}
 
 /// The table.
-pub fn table(snapshot: &Snapshot, colour: bool) -> String {
+pub fn table(snapshot: &Snapshot, look: &Look) -> String {
     let mut out = String::new();
     let Snapshot { program, version, uptime_s, listen, encryption, key, .. } = snapshot;
     let encryption = if *encryption { "encrypted" } else { "NOT encrypted" };
     let key = if *key { "with a key" } else { "without a key" };
-    let _ = writeln!(out, "{} {version}, up {}, {encryption}, {key}", program.name(), time(*uptime_s));
+    let since = before(&look.now, *uptime_s).strftime("%Y-%m-%d %H:%M:%S %Z");
+    let uptime = time(*uptime_s);
+    let _ = writeln!(out, "{} {version}, up {uptime} since {since}, {encryption}, {key}", program.name());
     let mut ends = format!("listens on {listen}");
     if let Some(target) = &snapshot.target {
         ends.push_str(", target ");
@@ -36,17 +51,22 @@ pub fn table(snapshot: &Snapshot, colour: bool) -> String {
     let refused =
         counters.rejected.iter().filter(|(reject, number)| **reject != Reject::Copy && **number > 0);
     let refused: Vec<_> =
-        refused.map(|(reject, number)| format!("{} {}", count(*number), name(*reject))).collect();
+        refused.map(|(reject, number)| format!("{} {}", count(*number), reason(*reject))).collect();
     if !refused.is_empty() {
-        wrap(&format!("not taken: {}", refused.join(", ")), &mut out);
+        wrap(&format!("not taken: {}", refused.join(", ")), 2, &mut out);
     }
     if snapshot.peers.is_empty() {
         out.push_str("\nno client is connected\n");
     }
-    for peer in &snapshot.peers {
+    for peer in snapshot.peers.iter().take(look.peers) {
         out.push('\n');
-        print_peer(*program, peer, colour, &mut out);
+        print_peer(*program, peer, look.colour, &mut out);
     }
+    let more = snapshot.peers.len().saturating_sub(look.peers);
+    if more > 0 {
+        let _ = writeln!(out, "\nand {}", plural(more as u64, "more client"));
+    }
+    print_events(&snapshot.events, &look.now, &mut out);
     out
 }
 
@@ -63,18 +83,25 @@ fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String)
         _ => "not connected".to_owned(),
     };
     let flows = plural(peer.flows as u64, "application");
-    let _ = writeln!(out, "{who}: {session}, {flows}");
+    let _ = writeln!(out, "{who}: {session}, {flows}, copies: {}", peer.copies);
     let received = peer.received;
-    let part = (received.datagrams > 0).then(|| received.lost as f64 / received.datagrams as f64);
     let _ = writeln!(
         out,
-        "of {} from there {} were lost on all paths: {}",
+        "lost on all paths: {} from there in 10 s / 5 min, {} to there in 5 min",
+        losses(received.loss),
+        percent(peer.sent.loss_last_5min),
+    );
+    let settled = format!(
+        "of {} from there {} were lost, and {} recovered: lost on a path, brought by another",
         plural(received.datagrams, "datagram"),
         count(received.lost),
-        percent(part),
+        count(received.recovered),
     );
+    wrap(&settled, 2, out);
     print_state(&peer.paths, colour, out);
-    print_brought(&peer.paths, out);
+    if peer.paths.iter().any(|path| path.copies + path.copies_sent > 0) {
+        print_worth(&peer.paths, out);
+    }
     for pair in &peer.pairs {
         let [a, b] = pair.paths;
         let _ = writeln!(
@@ -85,131 +112,20 @@ fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String)
     }
 }
 
-fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
-    use Align::{Left, Right};
-    let head = ["path", "bridge", "use", "status", "round trip", "loss from there", "loss to there"];
-    let units = ["", "", "", "", "", "10 s / 5 min", "10 s / 5 min"];
-    let mut rows = vec![head.map(Cell::from).to_vec(), units.map(Cell::from).to_vec()];
-    for path in paths {
-        let (status, style) = match path.status {
-            Status::Resolving => ("resolving", "33"),
-            Status::Probing => ("probing", "33"),
-            Status::Up => ("up", "32"),
-            Status::Lossy => ("lossy", "33"),
-            Status::Silent => ("silent", "31"),
-        };
-        let state = match (path.state, path.chosen) {
-            (State::Use, true) => "yes",
-            (State::Use, false) => "no",
-            (State::Backup, true) => "helps",
-            (State::Backup, false) => "backup",
-        };
-        rows.push(vec![
-            path.number.to_string().into(),
-            shorten(&path.bridge, BRIDGE_WIDTH).into(),
-            state.into(),
-            Cell::styled(status, if colour { style } else { "" }),
-            path.rtt.map_or(UNKNOWN.to_owned(), |rtt| ms(rtt.smoothed_ms)).into(),
-            percents([path.loss_received.last_10s, path.loss_received.last_5min]).into(),
-            percents([path.loss_sent.last_10s, path.loss_sent.last_5min]).into(),
-        ]);
-    }
-    grid::print(&[Right, Left, Left, Left, Right, Right, Right], &rows, out);
-}
-
-fn print_brought(paths: &[PathView], out: &mut String) {
-    use Align::Right;
-    if paths.iter().all(|path| path.copies == 0) {
-        return;
-    }
-    let head =
-        ["path", "copies", "amount", "came first", "alone", "overtaken", "behind", "shortest", "variation"];
-    let mut rows = vec![head.map(Cell::from).to_vec()];
-    for path in paths {
-        let brought = path.copies > 0;
-        rows.push(vec![
-            path.number.to_string().into(),
-            count(path.copies).into(),
-            octets(path.octets).into(),
-            percent(path.first_share).into(),
-            count(path.saved).into(),
-            percent(brought.then(|| path.overtaken as f64 / path.copies as f64)).into(),
-            if brought { ms(path.lateness_ms) } else { UNKNOWN.to_owned() }.into(),
-            path.rtt.map_or(UNKNOWN.to_owned(), |rtt| ms(rtt.min_ms)).into(),
-            path.rtt.map_or(UNKNOWN.to_owned(), |rtt| ms(rtt.variation_ms)).into(),
-        ]);
-    }
-    grid::print(&[Right; 9], &rows, out);
-}
-
-/// A reason in words.
-fn name(reject: Reject) -> &'static str {
-    match reject {
-        Reject::Copy => "copies",
-        Reject::TooOld => "too old",
-        Reject::Malformed => "malformed",
-        Reject::UnknownSession => "of an unknown session",
-        Reject::Forged => "forged or damaged",
-        Reject::Unconfirmed => "of an unconfirmed session",
-        Reject::OtherVersion => "of another version",
-        Reject::OtherMode => "with another encryption or key setting",
-        Reject::OtherKey => "with another key",
-        Reject::HandshakeLimit => "handshakes beyond the limit",
-        Reject::HandshakeRate => "handshakes too fast",
-        Reject::PeerLimit => "clients beyond the limit",
-        Reject::PathLimit => "paths beyond the limit",
-        Reject::FlowLimit => "applications beyond the limit",
-        Reject::UnknownFlow => "of an unknown application",
-        Reject::TooLarge => "too large",
-        Reject::QueueFull => "waited too long",
-        Reject::NoTarget => "without a target",
-    }
-}
-
-/// At most so many characters: of a long name, begin and end are worth most.
-fn shorten(name: &str, most: usize) -> String {
-    let characters: Vec<_> = name.chars().collect();
-    if characters.len() <= most {
-        return name.to_owned();
-    }
-    let end = (most - 1) / 2;
-    let begin = most - 1 - end;
-    characters[..begin].iter().chain(&['…']).chain(&characters[characters.len() - end..]).collect()
-}
-
-/// Words in lines of at most [`WIDTH`] columns.
-fn wrap(text: &str, out: &mut String) {
-    let mut column = 0;
-    for word in text.split(' ') {
-        let len = word.chars().count();
-        if column > 0 && column + 1 + len > WIDTH {
-            out.push_str("\n  ");
-            column = 2;
-        } else if column > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += len;
-    }
+fn print_events(events: &[EventView], now: &Zoned, out: &mut String) {
+    let Some(last) = events.len().checked_sub(1) else { return };
+    let shown = &events[last.saturating_sub(EVENTS - 1)..];
     out.push('\n');
+    for event in shown {
+        let at = before(now, event.ago_s);
+        // The day belongs to the time once it is another one.
+        let time = at.strftime(if at.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" });
+        wrap(&format!("{time} {}", event.text), 9, out);
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_name_keeps_its_begin_and_its_end() {
-        assert_eq!(shorten("short:1", 7), "short:1");
-        assert_eq!(shorten("bridge.example.org:4000", 11), "bridg…:4000");
-    }
-
-    #[test]
-    fn a_long_line_goes_on_below() {
-        let mut out = String::new();
-        wrap(&"word ".repeat(50), &mut out);
-        assert!(out.lines().count() > 1 && out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
-        assert_eq!(out.split_whitespace().count(), 50);
-    }
+/// So many seconds before; never before the first moment that can be told.
+fn before(now: &Zoned, seconds: f64) -> Zoned {
+    let ago = Duration::try_from_secs_f64(seconds).ok().and_then(|ago| SignedDuration::try_from(ago).ok());
+    ago.and_then(|ago| now.checked_sub(ago).ok()).unwrap_or_else(|| now.clone())
 }

@@ -1,4 +1,7 @@
-//! Figures as people read them: with their unit, and no more exact than they need.
+//! Figures as people read them, with their unit, and no more exact than they need; and words in lines.
+
+use super::WIDTH;
+use crate::tunnel::wire::Reject;
 
 /// What stands for what is not known.
 pub(super) const UNKNOWN: &str = "-";
@@ -22,30 +25,29 @@ pub(super) fn time(seconds: f64) -> String {
 }
 
 /// A part as a percentage, without its sign.
-pub(super) fn percentage(part: Option<f64>) -> String {
-    match part.map(|part| part * 100.0) {
-        None => UNKNOWN.to_owned(),
-        Some(0.0) => "0".to_owned(),
-        Some(percent) if percent < 0.01 => "<0.01".to_owned(),
-        Some(percent) if percent < 1.0 => format!("{percent:.2}"),
-        Some(percent) if percent < 99.95 => format!("{percent:.1}"),
-        Some(percent) => format!("{percent:.0}"),
+pub(super) fn percentage(part: f64) -> String {
+    match part * 100.0 {
+        0.0 => "0".to_owned(),
+        percent if percent < 0.01 => "<0.01".to_owned(),
+        percent if percent < 1.0 => format!("{percent:.2}"),
+        percent if percent < 99.95 => format!("{percent:.1}"),
+        percent => format!("{percent:.0}"),
     }
 }
 
 /// A part with the sign of its unit.
 pub(super) fn percent(part: Option<f64>) -> String {
-    match part {
-        Some(_) => format!("{} %", percentage(part)),
-        None => UNKNOWN.to_owned(),
-    }
+    part.map_or(UNKNOWN.to_owned(), |part| format!("{} %", percentage(part)))
 }
 
-/// Two parts of different times.
-pub(super) fn percents(parts: [Option<f64>; 2]) -> String {
-    match parts {
+/// Two figures of a kind, with the unit of both.
+pub(super) fn pair(figures: [Option<String>; 2], unit: &str) -> String {
+    match figures {
         [None, None] => UNKNOWN.to_owned(),
-        _ => format!("{} / {} %", percentage(parts[0]), percentage(parts[1])),
+        figures => {
+            let [a, b] = figures.map(|figure| figure.unwrap_or_else(|| UNKNOWN.to_owned()));
+            format!("{a} / {b} {unit}")
+        }
     }
 }
 
@@ -83,12 +85,75 @@ pub(super) fn plural(number: u64, thing: &str) -> String {
 }
 
 /// Three digits, or as many as it has before the point.
-fn figure(figure: f64) -> String {
+pub(super) fn figure(figure: f64) -> String {
     match figure {
         ..9.995 => format!("{figure:.2}"),
         ..99.95 => format!("{figure:.1}"),
         _ => format!("{figure:.0}"),
     }
+}
+
+/// A reason in words.
+pub(super) fn reason(reject: Reject) -> &'static str {
+    match reject {
+        Reject::Copy => "copies",
+        Reject::TooOld => "too old",
+        Reject::Malformed => "malformed",
+        Reject::UnknownSession => "of an unknown session",
+        Reject::Forged => "forged or damaged",
+        Reject::Unconfirmed => "of an unconfirmed session",
+        Reject::OtherVersion => "of another version",
+        Reject::OtherMode => "with another encryption or key setting",
+        Reject::OtherKey => "with another key",
+        Reject::HandshakeLimit => "handshakes beyond the limit",
+        Reject::HandshakeRate => "handshakes too fast",
+        Reject::PeerLimit => "clients beyond the limit",
+        Reject::PathLimit => "paths beyond the limit",
+        Reject::FlowLimit => "applications beyond the limit",
+        Reject::UnknownFlow => "of an unknown application",
+        Reject::TooLarge => "too large",
+        Reject::QueueFull => "waited too long",
+        Reject::NoTarget => "without a target",
+    }
+}
+
+/// At most so many characters: of a long name, begin and end are worth most.
+pub(super) fn shorten(name: &str, most: usize) -> String {
+    let characters: Vec<_> = name.chars().collect();
+    if characters.len() <= most {
+        return name.to_owned();
+    }
+    let end = (most - 1) / 2;
+    let begin = most - 1 - end;
+    characters[..begin].iter().chain(&['…']).chain(&characters[characters.len() - end..]).collect()
+}
+
+/// Words in lines of at most [`WIDTH`] columns, all but the first of which are so far to the right.
+pub(super) fn wrap(text: &str, indent: usize, out: &mut String) {
+    let (mut column, mut begins) = (0, true);
+    for mut word in text.split(' ') {
+        loop {
+            let len = word.chars().count();
+            if !begins && column + 1 + len > WIDTH {
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                (column, begins) = (indent, true);
+            }
+            if !begins {
+                out.push(' ');
+                column += 1;
+            }
+            // What fits on no line goes on below.
+            let fits = word.char_indices().nth(WIDTH - column).map_or(word.len(), |(at, _)| at);
+            out.push_str(&word[..fits]);
+            (column, begins) = (column + word[..fits].chars().count(), false);
+            word = &word[fits..];
+            if word.is_empty() {
+                break;
+            }
+        }
+    }
+    out.push('\n');
 }
 
 #[cfg(test)]
@@ -107,9 +172,28 @@ mod tests {
         );
         let parts = [0.0, 0.000_01, 0.001, 0.1, 0.9999, 1.0].map(Some).map(percent);
         assert_eq!(parts, ["0 %", "<0.01 %", "0.10 %", "10.0 %", "100 %", "100 %"]);
-        assert_eq!(percents([Some(0.1), None]), "10.0 / - %");
+        assert_eq!(pair([Some("10.0".to_owned()), None], "%"), "10.0 / - %");
+        assert_eq!(pair([None, None], "%"), "-");
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([999, 1_000, 12_345_678].map(octets), ["999 octets", "1.00 kB", "12.3 MB"]);
         assert_eq!([1, 2].map(|number| plural(number, "path")), ["1 path", "2 paths"]);
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_begin_and_its_end() {
+        assert_eq!(shorten("short:1", 7), "short:1");
+        assert_eq!(shorten("bridge.example.org:4000", 11), "bridg…:4000");
+    }
+
+    #[test]
+    fn a_long_line_goes_on_below() {
+        let mut out = String::new();
+        wrap("word ".repeat(50).trim_end(), 2, &mut out);
+        assert!(out.lines().count() > 1 && out.lines().all(|line| line.chars().count() <= WIDTH), "{out}");
+        assert_eq!(out.split_whitespace().count(), 50);
+        let mut out = String::new();
+        wrap(&format!("a {} b", "x".repeat(250)), 9, &mut out);
+        let lens: Vec<_> = out.lines().map(|line| line.chars().count()).collect();
+        assert_eq!(lens, [1, WIDTH, WIDTH, 9 + 250 - 182 + 2], "{out}");
     }
 }

@@ -197,7 +197,7 @@ impl Peer {
             Some(link) if heard => (link.remote.to_string(), Status::Up),
             Some(link) => (link.remote.to_string(), Status::Silent),
         };
-        Outlook { bridge, status, rtt: None }
+        Outlook { bridge, interface: None, status, rtt: None }
     }
 
     /// Finds out anew which paths carry copies, and sends what waited for one.

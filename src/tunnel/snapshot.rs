@@ -120,8 +120,10 @@ pub struct SentView {
 pub struct PathView {
     /// Its number, the same at both ends.
     pub number: usize,
-    /// The bridge as the user named it, with its uplink; at mpserver the address that it comes from.
+    /// The bridge as the user named it; at mpserver the address that it comes from.
     pub bridge: String,
+    /// The interface or the address that it is tied to (`bind=`). Otherwise the system's routes decide.
+    pub interface: Option<String>,
     /// What it is meant to do.
     pub state: State,
     /// How it is doing.
@@ -292,6 +294,8 @@ impl From<&Counters> for CounterView {
 pub struct Outlook {
     /// The bridge or the address.
     pub bridge: String,
+    /// What it is tied to.
+    pub interface: Option<String>,
     /// How the path is doing, its losses apart.
     pub status: Status,
     /// Its round trip.

@@ -112,6 +112,7 @@ impl Tunnel {
         Some(PathView {
             number,
             bridge: outlook.bridge,
+            interface: outlook.interface,
             state: if steering.policy.backups.has(number) { State::Backup } else { State::Use },
             status: match outlook.status {
                 Status::Up if lossy => Status::Lossy,

@@ -7,7 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mptunnel::status::{WIDTH, table};
+use jiff::Zoned;
+use mptunnel::status::{Look, WIDTH, table};
 use mptunnel::tunnel::snapshot::{Program, Snapshot, Status};
 
 use super::setup::{KEYED, Setup, V4, lines, wait_until_all_carry};
@@ -69,7 +70,8 @@ fn both_programs_tell_what_their_paths_lose() {
         assert!(!shown.stdout.contains('\x1b'), "this is no terminal: {shown:?}");
         assert!(shown.stdout.lines().all(|line| line.chars().count() <= WIDTH), "{shown:?}");
         assert_eq!(shown.stdout.matches("lossy").count(), 3, "{shown:?}");
-        assert!(table(&snapshot, true).contains("\x1b[33mlossy\x1b[m"));
+        let look = Look { colour: true, now: Zoned::now(), peers: 1 };
+        assert!(table(&snapshot, &look).contains("\x1b[33mlossy\x1b[m"));
     }
     let mode = fs::metadata(socket(&mpclient, Program::Mpclient)).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -114,6 +116,38 @@ fn a_watch_survives_a_restart_of_the_program() {
     let before = tables();
     let _again = start();
     assert!(poll_until(PATIENCE, || tables() > before), "it shows the new one: {}", watch.output());
+}
+
+#[test]
+fn a_watch_on_a_terminal_is_drawn_in_place_in_colour_and_goes_on_with_the_next_program() {
+    let setup = Setup::new("status-terminal", V4);
+    let bridges = setup.three_bridges(Faults::default());
+    let _mpserver = setup.mpserver(KEYED);
+    let folder = RuntimeFolder::new();
+    let path = folder.path().join("control.sock");
+    let configuration = setup.configure(&lines(&bridges));
+    let start = || Running::start(MPCLIENT, &[&[&configuration[..]], &given(&path)[..]].concat(), KEYED);
+    let mpclient = start();
+    mpclient.wait_for_lines(3, "is up");
+    let command = format!("exec {MPCLIENT} status --watch --control {}", path.display());
+    // It gives the command a terminal, and copies to us what it draws there.
+    let on_a_terminal = |variables: &[(&str, &str)]| {
+        Running::start("script", &["-q", "-e", "-c", &command, "/dev/null"], variables)
+    };
+    let (coloured, plain) = (on_a_terminal(&[("NO_COLOR", "")]), on_a_terminal(&[("NO_COLOR", "1")]));
+    let drawings = |watch: &Running| watch.output().matches("\x1b[H\x1b[?7lmpclient ").count();
+    let shown = || drawings(&coloured) >= 2 && drawings(&plain) >= 2;
+    assert!(poll_until(PATIENCE, shown), "a table each second: {:?}", coloured.output());
+    mpclient.kill();
+    let nobody = format!("\x1b[H\x1b[?7lno mpclient answers at {}: ", path.display());
+    let said = || coloured.output().contains(&nobody);
+    assert!(poll_until(PATIENCE, said), "in the table's place: {:?}", coloured.output());
+    let before = drawings(&coloured);
+    let _again = start();
+    assert!(poll_until(PATIENCE, || drawings(&coloured) > before), "{:?}", coloured.output());
+    assert_eq!(coloured.output().matches("\x1b[J").count(), coloured.output().matches("\x1b[H").count());
+    assert!(coloured.output().contains("\x1b[32mup\x1b[m"), "{:?}", coloured.output());
+    assert!(!plain.output().contains("\x1b[32m"), "{:?}", plain.output());
 }
 
 #[test]

@@ -16,5 +16,6 @@ mod reload;
 mod restart;
 mod security;
 mod snapshot;
+mod table;
 mod target;
 mod uplinks;

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use mptunnel::status::{WIDTH, table};
 use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::chronicle::Kind;
-use mptunnel::tunnel::snapshot::{LossView, PathView, Program, RttView, SCHEMA, Snapshot, State, Status};
+use mptunnel::tunnel::snapshot::{PathView, Program, SCHEMA, Snapshot, State, Status};
 use serde_json::Value;
 
 use crate::sim::Sim;
@@ -308,53 +307,5 @@ fn the_json_has_the_names_that_docs_status_md_lists_for_this_schema() {
         );
         let read: Snapshot = serde_json::from_value(json).expect("it is read as it was written");
         assert_eq!(read.peers[0].paths.len(), snapshot.peers[0].paths.len());
-    }
-}
-
-#[test]
-fn the_table_shows_the_figures_of_the_snapshot_and_fits_its_width_however_large_they_are() {
-    let mut setup = paths(&[(20, 0.1), (40, 0.2), (60, 0.0), (80, 0.0)]);
-    setup.bridge_names.insert(3, "a-bridge-with-a-name-that-is-far-too-long.nowhere.example.org");
-    setup.backups = vec![2];
-    let mut sim = setup.connect(5);
-    sim.streams(APP, PER_SECOND);
-    sim.run_for(SECOND * 20);
-    for mut snapshot in snapshots(&sim) {
-        let shown = table(&snapshot, false);
-        let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
-        for path in &snapshot.peers[0].paths {
-            let name = format!("path {} in\n{shown}", path.number);
-            let number = path.number.to_string();
-            let mut of_path = rows.iter().filter(|row| row.first() == Some(&number.as_str()));
-            let (state, brought) = (of_path.next().expect(&name), of_path.next().expect(&name));
-            let status = format!("{:?}", path.status).to_lowercase();
-            assert_eq!(state[3], status, "{name}");
-            if let Some(rtt) = path.rtt {
-                let shown: f64 = state[4].parse().expect(&name);
-                assert!((shown - rtt.smoothed_ms).abs() <= rtt.smoothed_ms / 100.0, "{name}");
-            }
-            if let Some(loss) = path.loss_received.last_5min.filter(|loss| *loss > 0.01) {
-                assert!(state.contains(&format!("{:.1}", loss * 100.0).as_str()), "{name}");
-            }
-            assert_eq!(brought[1].replace(',', ""), path.copies.to_string(), "{name}");
-            assert!(path.saved == 0 || brought.contains(&path.saved.to_string().as_str()), "{name}");
-        }
-
-        snapshot.uptime_s = 1e9;
-        snapshot.listen = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".to_owned();
-        snapshot.target = snapshot.target.map(|_| "t".repeat(253));
-        snapshot.counters.datagrams_sent = u64::MAX >> 8;
-        snapshot.counters.rejected.values_mut().for_each(|number| *number = u64::MAX >> 8);
-        for path in &mut snapshot.peers[0].paths {
-            (path.number, path.copies, path.octets) = (31, 999_999_999_999, u64::MAX);
-            (path.saved, path.lateness_ms, path.first_share) = (9_999_999, 2_999.0, Some(0.000_01));
-            let loss = LossView { last_10s: Some(0.000_01), last_5min: Some(0.000_01) };
-            (path.loss_received, path.loss_sent) = (loss, loss);
-            path.overtaken = 1;
-            path.rtt = Some(RttView { smoothed_ms: 9_999.0, variation_ms: 9_999.0, min_ms: 9_999.0 });
-        }
-        for line in table(&snapshot, false).lines() {
-            assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
-        }
     }
 }

@@ -160,7 +160,13 @@ impl Client {
             Some(_) if heard.is_none() && !self.probing.is_silent(path) => Status::Probing,
             _ => Status::Silent,
         };
-        Some(Outlook { bridge: way.bridge().to_string(), status, rtt: self.probing.round_trip(path) })
+        let Bridge { endpoint, bind, .. } = way.bridge();
+        Some(Outlook {
+            bridge: endpoint.to_string(),
+            interface: bind.as_ref().map(ToString::to_string),
+            status,
+            rtt: self.probing.round_trip(path),
+        })
     }
 
     /// How many bridges there are.

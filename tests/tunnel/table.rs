@@ -1,0 +1,189 @@
+//! The status table against the snapshot that it shows.
+
+use std::time::Duration;
+
+use jiff::Zoned;
+use mptunnel::status::{Look, WIDTH, table};
+use mptunnel::tunnel::Tunnel;
+use mptunnel::tunnel::snapshot::{LossView, PairView, PathView, RateView, RttView, Snapshot, Status};
+
+use crate::sim::Sim;
+use crate::sim::network::Faults;
+use crate::sim::setup::Setup;
+use crate::sim::traffic::APP;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn paths(paths: &[(u64, f64)]) -> Setup {
+    Setup::new(paths.iter().map(|(rtt, loss)| Faults::new(Duration::from_millis(*rtt), *loss)))
+}
+
+fn snapshots(sim: &Sim) -> [Snapshot; 2] {
+    let snapshot = |tunnel: &Tunnel| tunnel.snapshot(sim.instant());
+    [snapshot(sim.client(0)), snapshot(sim.server())]
+}
+
+fn look() -> Look {
+    let now: Zoned = "2026-11-25T12:34:56+01[+01]".parse().expect("a time");
+    Look { colour: false, now, peers: usize::MAX }
+}
+
+/// Both ends' snapshots of a tunnel that has lost, recovered and told things.
+fn eventful() -> [Snapshot; 2] {
+    let mut setup = paths(&[(20, 0.1), (40, 0.2), (60, 0.0), (80, 0.0)]);
+    setup.bridge_names.insert(3, "a-bridge-with-a-name-that-is-far-too-long.nowhere.example.org");
+    setup.backups = vec![2];
+    let mut sim = setup.connect(5);
+    sim.streams(APP, 500);
+    sim.run_for(SECOND * 20);
+    sim.bridges[1].set_dead(true);
+    sim.run_for(SECOND * 6);
+    snapshots(&sim)
+}
+
+#[test]
+fn the_table_shows_the_figures_of_the_snapshot_with_their_units() {
+    for snapshot in eventful() {
+        let shown = table(&snapshot, &look());
+        let line = |begin: &str| {
+            let line = shown.lines().find(|line| line.starts_with(begin));
+            line.unwrap_or_else(|| panic!("no line begins with {begin:?} in\n{shown}"))
+        };
+        let peer = &snapshot.peers[0];
+        assert!(line(snapshot.program.name()).contains("up 28 s since 2026-11-25 12:34:27 +01, encrypted"));
+        assert!(shown.contains("1 application, copies: all"), "{shown}");
+        let recovered = peer.received.recovered.to_string();
+        assert!(line("of ").replace(',', "").contains(&format!(" {recovered} recovered: ")), "{shown}");
+        assert!(line("lost on all paths: ").ends_with(" % to there in 5 min"), "{shown}");
+
+        let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        for path in &peer.paths {
+            let name = format!("path {} in\n{shown}", path.number);
+            let number = path.number.to_string();
+            let mut of_path = rows.iter().filter(|row| row.first() == Some(&number.as_str()));
+            let (state, worth) = (of_path.next().expect(&name), of_path.next().expect(&name));
+            let status = format!("{:?}", path.status).to_lowercase();
+            assert_eq!(state[3], status, "{name}");
+            if let Some(rtt) = path.rtt {
+                let shown: f64 = state[4].parse().expect(&name);
+                assert!((shown - rtt.smoothed_ms).abs() <= rtt.smoothed_ms / 100.0, "{name}");
+                assert_eq!(state[5], "ms", "{name}");
+            }
+            if let Some(loss) = path.loss_received.last_5min.filter(|loss| *loss > 0.01) {
+                assert!(worth.contains(&format!("{:.1}", loss * 100.0).as_str()), "{name}");
+            }
+            let alone = path.lost as f64 / path.tried as f64;
+            if path.tried > 0 && alone > 0.01 {
+                assert!(worth.contains(&format!("{:.1}", alone * 100.0).as_str()), "{name}");
+            }
+            if path.rate_sent.octets_per_s.is_some_and(|rate| rate > 1e4) {
+                assert!(worth.contains(&"kB/s"), "{name}");
+            }
+            assert_eq!(worth.last().expect(&name).replace(',', ""), path.saved.to_string(), "{name}");
+        }
+        let silent = snapshot.events.last().expect("there was one");
+        let second = 56.0 - silent.ago_s.ceil();
+        assert!(shown.ends_with(&format!("12:34:{second:02} {}\n", silent.text)), "{shown}");
+    }
+}
+
+#[test]
+fn the_last_ten_events_have_their_times_and_the_day_where_it_is_another() {
+    let [mut snapshot, _] = eventful();
+    let event = snapshot.events[0].clone();
+    snapshot.events = (0..25)
+        .map(|number| {
+            let mut event = event.clone();
+            (event.number, event.ago_s) = (number, 3_600.0 * (24 - number) as f64);
+            event.text = format!("event {number}");
+            event
+        })
+        .collect();
+    let mut look = look();
+    look.now = "2026-11-25T07:00:00+00[+00]".parse().expect("a time");
+    let shown = table(&snapshot, &look);
+    let events: Vec<_> = shown.lines().filter(|line| line.contains(" event ")).collect();
+    assert_eq!(events.len(), 10, "{shown}");
+    assert_eq!(events[0], "2026-11-24 22:00:00 event 15");
+    assert_eq!(events[1..3], ["2026-11-24 23:00:00 event 16", "00:00:00 event 17"]);
+    assert_eq!(events[9], "07:00:00 event 24");
+}
+
+/// A snapshot with sixteen paths, every figure of which is as wide as it gets.
+fn widest(mut snapshot: Snapshot, interface: Option<&str>) -> Snapshot {
+    snapshot.uptime_s = 1e9;
+    snapshot.listen = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".to_owned();
+    snapshot.target = snapshot.target.map(|_| "t".repeat(253));
+    snapshot.counters.datagrams_sent = u64::MAX >> 8;
+    snapshot.counters.rejected.values_mut().for_each(|number| *number = u64::MAX >> 8);
+    let event = snapshot.events.last_mut().expect("there was one");
+    event.text = format!("bridge {} is silent: {}", "b".repeat(253), "a reason ".repeat(30));
+    let peer = &mut snapshot.peers[0];
+    peer.copies = "target-loss 0.0001 %".to_owned();
+    (peer.received.datagrams, peer.received.lost, peer.received.recovered) =
+        (u64::MAX >> 20, u64::MAX >> 24, u64::MAX >> 24);
+    peer.pairs = vec![PairView { paths: [14, 15], correlation: -0.999 }];
+    let small = Some(0.000_01);
+    let loss = LossView { last_10s: small, last_5min: small };
+    (peer.received.loss, peer.sent.loss_last_5min) = (loss, small);
+    let rate = RateView { packets_per_s: Some(1e7), octets_per_s: Some(1.11e9) };
+    let path = PathView {
+        bridge: "a-name-that-is-far-too-long.for-any-table.nowhere.example.org:65535".to_owned(),
+        interface: interface.map(str::to_owned),
+        status: Status::Resolving,
+        rtt: Some(RttView { smoothed_ms: 9_999.0, variation_ms: 9_999.0, min_ms: 9_999.0 }),
+        loss_received: loss,
+        loss_sent: loss,
+        jitter_received_ms: Some(9_999.0),
+        jitter_sent_ms: Some(655.3),
+        rate_received: rate,
+        rate_sent: rate,
+        copies: 999_999_999_999,
+        first_share: small,
+        overtaken: 1,
+        lateness_ms: 2_999.0,
+        saved: 999_999_999,
+        tried: 1_000_000_000_000,
+        lost: 1,
+        ..peer.paths[0].clone()
+    };
+    peer.paths = (0..16).map(|number| PathView { number: 16 + number, ..path.clone() }).collect();
+    snapshot
+}
+
+#[test]
+fn the_table_fits_its_width_with_sixteen_paths_and_the_largest_figures_and_names() {
+    for snapshot in eventful() {
+        for interface in [None, Some("fifteen-letters"), Some("192.168.100.100")] {
+            let shown = table(&widest(snapshot.clone(), interface), &look());
+            for line in shown.lines() {
+                assert!(line.chars().count() <= WIDTH, "{} columns: {line}\n{shown}", line.chars().count());
+            }
+            let rows: Vec<_> = shown.lines().filter(|line| line.contains("resolving")).collect();
+            assert_eq!(rows.len(), 16, "{shown}");
+            for row in rows {
+                assert!(row.contains("a-name") && row.contains(":65535"), "a name keeps both ends: {row}");
+                assert!(interface.is_none_or(|interface| row.contains(interface)), "{row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_so_many_clients_are_shown_as_the_reader_wants() {
+    let [_, mut snapshot] = eventful();
+    let peer = snapshot.peers[0].clone();
+    snapshot.peers = (0..30)
+        .map(|number| {
+            let mut peer = peer.clone();
+            peer.number = number;
+            peer
+        })
+        .collect();
+    let shown = table(&snapshot, &Look { peers: 20, ..look() });
+    assert_eq!(
+        shown.lines().filter(|line| line.starts_with("client ") && line.contains("heard")).count(),
+        20
+    );
+    assert!(shown.contains("\nand 10 more clients\n"), "{shown}");
+}
