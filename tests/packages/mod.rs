@@ -3,6 +3,7 @@
 //! A test whose tool is missing prints `SKIPPED` and passes, unless `MPTUNNEL_REQUIRE_TOOLS=1` makes that a
 //! failure.
 
+mod deb;
 mod manuals;
 mod shells;
 mod units;
