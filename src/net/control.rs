@@ -5,23 +5,20 @@
 //! the datagrams up, and nobody who asks all the time has more than so many snapshots taken.
 
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, os};
 
 use log::debug;
 use mio::net::{UnixListener, UnixStream};
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Connections that are being answered at a time; others wait in the system's queue.
-const AT_A_TIME: usize = 8;
-/// Who has not taken the answer within this time gets no more of it.
-const PATIENCE: Duration = Duration::from_secs(1);
+use super::conversations::{Conversations, Door, Fresh};
+
 /// A snapshot serves all that ask within this time.
 const FRESH_FOR: Duration = Duration::from_millis(50);
 /// Connections that wait to be accepted: the system's usual limit.
@@ -71,20 +68,27 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// See the module.
 #[derive(Debug)]
 pub struct Control {
-    listener: UnixListener,
+    conversations: Conversations<UnixListener>,
     path: PathBuf,
     /// Device and inode, by which the socket is told from another's in its place.
     identity: (u64, u64),
-    answers: Vec<Answer>,
-    latest: Option<(Instant, Arc<[u8]>)>,
+    latest: Fresh,
 }
 
-#[derive(Debug)]
-struct Answer {
-    stream: UnixStream,
-    octets: Arc<[u8]>,
-    written: usize,
-    until: Instant,
+impl Door for UnixListener {
+    const NAME: &str = "control socket";
+    const AT_A_TIME: usize = 8;
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const HEARS: bool = false;
+    type Stream = UnixStream;
+
+    fn accept(&self) -> io::Result<UnixStream> {
+        Ok(Self::accept(self)?.0)
+    }
+
+    fn finish(_: &UnixStream) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Control {
@@ -109,22 +113,21 @@ impl Control {
         let metadata = fs::symlink_metadata(path)?;
         let listener = UnixListener::from_std(os::unix::net::UnixListener::from(OwnedFd::from(socket)));
         Ok(Self {
-            listener,
+            conversations: Conversations::new(listener),
             path: path.to_owned(),
             identity: (metadata.dev(), metadata.ino()),
-            answers: Vec::new(),
-            latest: None,
+            latest: Fresh::new(FRESH_FOR),
         })
     }
 
     /// Has the loop told of connections, under this token.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.listener, token, Interest::READABLE)
+        self.conversations.register(registry, token)
     }
 
     /// When [`Self::serve`] is due, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.answers.iter().map(|answer| answer.until).min()
+        self.conversations.deadline()
     }
 
     /// Goes on with the answers under way, and begins new ones. Returns whether there may be more to
@@ -134,37 +137,10 @@ impl Control {
         now: Instant,
         registry: &Registry,
         token: Token,
-        snapshot: impl FnOnce() -> Vec<u8>,
+        snapshot: impl Fn() -> Vec<u8>,
     ) -> bool {
-        self.answers.retain_mut(|answer| now < answer.until && answer.go_on());
-        let mut snapshot = Some(snapshot);
-        for _ in 0..AT_A_TIME {
-            if self.answers.len() >= AT_A_TIME {
-                // The end of one of them is an event, or the deadline.
-                return false;
-            }
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    if error.kind() != ErrorKind::WouldBlock {
-                        debug!("cannot accept a connection at the control socket: {error}");
-                    }
-                    return false;
-                }
-            };
-            let fresh = |at: Instant| now.saturating_duration_since(at) < FRESH_FOR;
-            if !self.latest.as_ref().is_some_and(|(at, _)| fresh(*at))
-                && let Some(snapshot) = snapshot.take()
-            {
-                self.latest = Some((now, snapshot().into()));
-            }
-            let Some((_, octets)) = &self.latest else { return false };
-            let mut answer = Answer { stream, octets: Arc::clone(octets), written: 0, until: now + PATIENCE };
-            if answer.go_on() && registry.register(&mut answer.stream, token, Interest::WRITABLE).is_ok() {
-                self.answers.push(answer);
-            }
-        }
-        true
+        let latest = &mut self.latest;
+        self.conversations.serve(now, registry, token, |_| Some(latest.or_else(now, &snapshot)))
     }
 }
 
@@ -175,21 +151,6 @@ impl Drop for Control {
         if ours && let Err(error) = fs::remove_file(&self.path) {
             debug!("cannot remove {}: {error}", self.path.display());
         }
-    }
-}
-
-impl Answer {
-    /// Writes what can be written. Returns whether there is more to write.
-    fn go_on(&mut self) -> bool {
-        while self.written < self.octets.len() {
-            match self.stream.write(&self.octets[self.written..]) {
-                Ok(0) => return false,
-                Ok(written) => self.written += written,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
-            }
-        }
-        false
     }
 }
 
@@ -218,6 +179,8 @@ mod tests {
     use super::*;
 
     const TOKEN: Token = Token(1);
+    const AT_A_TIME: usize = UnixListener::AT_A_TIME;
+    const PATIENCE: Duration = UnixListener::PATIENCE;
 
     fn path(test: &str) -> PathBuf {
         let path = env::temp_dir().join(format!("mptunnel-{}-{test}.sock", std::process::id()));
@@ -272,15 +235,15 @@ mod tests {
         let mut turn = Loop::new(&path);
         let stalling: Vec<_> = (0..AT_A_TIME).map(|_| Client::connect(&path).expect("room")).collect();
         turn.serve(LONG);
-        assert_eq!(turn.control.answers.len(), AT_A_TIME);
+        assert_eq!(turn.control.conversations.count(), AT_A_TIME);
         let mut waiting = Client::connect(&path).expect("the system queues it");
         turn.serve(LONG);
-        assert_eq!(turn.control.answers.len(), AT_A_TIME, "no more at a time");
+        assert_eq!(turn.control.conversations.count(), AT_A_TIME, "no more at a time");
         assert_eq!(turn.control.deadline(), Some(turn.now + PATIENCE));
 
         turn.now += PATIENCE;
         turn.serve(3);
-        assert!(turn.control.answers.is_empty());
+        assert_eq!(turn.control.conversations.count(), 0);
         let mut text = String::new();
         waiting.read_to_string(&mut text).expect("an answer, and its end");
         assert_eq!(text, "xxx", "a snapshot of then");

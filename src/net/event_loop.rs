@@ -16,7 +16,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::control::Control;
+use super::doors::{self, Doors};
 use super::gather::{self, Gather};
+use super::http::{HttpDoor, Site};
 use super::resolver::Resolver;
 use super::service::Service;
 use super::sockets::{Sockets, Trouble, is_full};
@@ -38,7 +40,6 @@ const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
-const CONTROL: Token = Token(usize::MAX - 3);
 
 /// Why a program could not start.
 #[derive(Debug)]
@@ -110,9 +111,7 @@ pub struct EventLoop {
     sockets: Sockets,
     resolver: Resolver,
     signals: Option<(Signals, Reload)>,
-    control: Option<Control>,
-    /// Whether something may be to do at the control socket.
-    asked: bool,
+    doors: Doors,
     service: Service,
     stopper: Stopper,
     /// Sockets that may have something to receive.
@@ -141,8 +140,7 @@ impl EventLoop {
             sockets: Sockets::new(registry),
             resolver: Resolver::new(Arc::clone(&waker)),
             signals: None,
-            control: None,
-            asked: false,
+            doors: Doors::default(),
             service: Service::from_env(now),
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
@@ -185,10 +183,16 @@ impl EventLoop {
     ///
     /// # Errors
     /// The system refused.
-    pub fn answer_at(&mut self, mut control: Control) -> io::Result<()> {
-        control.register(self.poll.registry(), CONTROL)?;
-        self.control = Some(control);
-        Ok(())
+    pub fn answer_at(&mut self, control: Control) -> io::Result<()> {
+        self.doors.open_control(self.poll.registry(), control)
+    }
+
+    /// Has a site shown to those who come to an HTTP door.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn show_at(&mut self, door: HttpDoor, site: Box<dyn Site>) -> io::Result<()> {
+        self.doors.open_http(self.poll.registry(), door, site)
     }
 
     /// Runs until stopped.
@@ -200,7 +204,7 @@ impl EventLoop {
         let mut now = clock();
         let mut gather = Gather::new(now);
         while !self.stopper.stopped.load(Ordering::Acquire) {
-            let wait = match self.ready.is_empty() && !self.asked {
+            let wait = match self.ready.is_empty() && !self.doors.are_asked() {
                 true => self.next_timeout().saturating_duration_since(now),
                 false => Duration::ZERO,
             };
@@ -216,7 +220,7 @@ impl EventLoop {
                 match event.token() {
                     WAKER => {}
                     SIGNALS => self.take_signals(now),
-                    CONTROL => self.asked = true,
+                    token @ (doors::CONTROL | doors::HTTP) => self.doors.note(token),
                     Token(id) => self.note_ready(SocketId(id as u32)),
                 }
             }
@@ -227,8 +231,11 @@ impl EventLoop {
     }
 
     fn next_timeout(&self) -> Instant {
-        let control = self.control.as_ref().and_then(Control::deadline);
-        control.into_iter().chain(self.service.deadline()).fold(self.tunnel.poll_timeout(), Instant::min)
+        self.doors
+            .deadline()
+            .into_iter()
+            .chain(self.service.deadline())
+            .fold(self.tunnel.poll_timeout(), Instant::min)
     }
 
     fn turn(&mut self, now: Instant) {
@@ -241,26 +248,13 @@ impl EventLoop {
         }
         self.tunnel.handle_timeout(now);
         self.flush(now);
-        self.answer(now);
+        self.doors.answer(now, self.poll.registry(), &self.tunnel);
         self.service.turn(now, || self.tunnel.health(now));
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             if self.receive(now, id) {
                 self.ready.push_back(id);
             }
-        }
-    }
-
-    /// Answers whoever asks at the control socket.
-    fn answer(&mut self, now: Instant) {
-        let Some(control) = &mut self.control else { return };
-        if self.asked || control.deadline().is_some_and(|deadline| now >= deadline) {
-            let tunnel = &self.tunnel;
-            self.asked = control.serve(now, self.poll.registry(), CONTROL, || {
-                let mut json = serde_json::to_vec(&tunnel.snapshot(now)).expect("a snapshot is JSON");
-                json.push(b'\n');
-                json
-            });
         }
     }
 

@@ -2,8 +2,11 @@
 //! nothing of roles; it does what the [tunnel](crate::tunnel) asks.
 
 mod control;
+mod conversations;
+mod doors;
 mod event_loop;
 mod gather;
+mod http;
 mod options;
 mod resolver;
 mod service;
@@ -11,5 +14,7 @@ mod sockets;
 mod uplink;
 
 pub use control::{Control, ControlError, make_folder};
+pub(crate) use conversations::Fresh;
 pub use event_loop::{EventLoop, StartError, Stopper};
+pub use http::{Content, HttpDoor, Site};
 pub use options::raise_open_files_limit;
