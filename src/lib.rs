@@ -16,6 +16,7 @@
 //!   packet goes where. No sockets, no clock, no randomness that was not passed in.
 //! * [`net`]: the poll loop with descriptors and time, which knows nothing of roles.
 //! * [`status`]: a running program's snapshot, as `mpclient status` shows it.
+//! * [`web`]: the same for Prometheus, by HTTP.
 //! * [`program`]: what both `main` functions share.
 
 #![warn(clippy::disallowed_methods)]
@@ -25,3 +26,4 @@ pub mod net;
 pub mod program;
 pub mod status;
 pub mod tunnel;
+pub mod web;

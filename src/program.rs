@@ -3,6 +3,7 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,10 +13,11 @@ use log::{LevelFilter, debug, error, info, warn};
 
 use crate::config::args::{ClientArgs, ServeArgs, StatusArgs};
 use crate::config::{self, ControlPath, Mistakes, Settings, Variables};
-use crate::net::{self, Control, ControlError, EventLoop, StartError};
+use crate::net::{self, Control, ControlError, EventLoop, HttpDoor, StartError};
 use crate::status;
 use crate::tunnel::role::{Config, Role, Security};
 use crate::tunnel::snapshot::Program;
+use crate::web::Web;
 
 /// Wrong use: another start will fail in the same way until the user changes something.
 const WRONG_USE: u8 = 2;
@@ -111,7 +113,7 @@ pub fn serve(
         warn!("cannot raise the limit of open files: {error}; the number of applications is limited by it");
     }
     keep_memory_private();
-    let Settings { config, summary, control } = settings;
+    let Settings { config, summary, control, metrics } = settings;
     let name = match config.role {
         Role::Client { .. } => Program::Mpclient.name(),
         Role::Server { .. } => Program::Mpserver.name(),
@@ -125,9 +127,27 @@ pub fn serve(
             .answer_at(control)
             .map_err(|error| Failure::Failed(format!("cannot wait at the control socket: {error}")))?;
     }
+    if let Some(address) = metrics {
+        show_metrics(&mut event_loop, address)
+            .map_err(|error| Failure::Failed(format!("cannot serve metrics at {address}: {error}")))?;
+    }
     let (version, address) = (env!("CARGO_PKG_VERSION"), event_loop.listen_addr());
     info!("{name} {version}: listening on {address}, {summary}");
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
+}
+
+/// Has the loop serve metrics at this address.
+fn show_metrics(event_loop: &mut EventLoop, address: SocketAddr) -> io::Result<()> {
+    event_loop.show_at(HttpDoor::open(address)?, Box::<Web>::default())?;
+    info!("metrics are at http://{address}/metrics");
+    if !address.ip().to_canonical().is_loopback() {
+        warn!(
+            "whoever reaches {address} can read the metrics, in which are the addresses of bridges and peers: \
+             with 127.0.0.1:{} only this machine can",
+            address.port()
+        );
+    }
+    Ok(())
 }
 
 /// Opens the control socket. Without one at the usual place a tunnel is as good.
@@ -164,10 +184,21 @@ pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
     status::run(program, args, control.paths()).map_err(|text| Failure::Command("status", text))
 }
 
-/// Reads an mpclient's configuration again, while it runs with this key. `None`: there are mistakes, which
-/// are in the log.
-pub fn reload(args: &ClientArgs, running: &Security) -> Option<Config> {
-    tell_of_reading(&args.config, config::client_again(args, &Variables::from_env(), running))
+/// Reads an mpclient's configuration again, while it runs with this key and serves metrics here. `None`: there
+/// are mistakes, which are in the log.
+pub fn reload(args: &ClientArgs, running: &Security, metrics: Option<SocketAddr>) -> Option<Config> {
+    let read = config::client_again(args, &Variables::from_env(), running);
+    let asked = read.as_ref().map_or(metrics, |settings| settings.metrics);
+    let config = tell_of_reading(&args.config, read.map(|settings| settings.config));
+    if asked != metrics {
+        let named = |address: Option<SocketAddr>| address.map_or("nowhere".into(), |at| at.to_string());
+        warn!(
+            "metrics is {} now, which takes a restart: until then it stays {}",
+            named(asked),
+            named(metrics)
+        );
+    }
+    config
 }
 
 /// Reads an mpserver's keys again, while it runs. `None`: there is nothing to read, or there are mistakes,

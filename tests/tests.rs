@@ -3,6 +3,8 @@
 mod cli;
 mod config;
 mod daemons;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/lossy_bridge.rs"]
 mod lossy_bridge;
 #[path = "support/lossy_bridge_tests.rs"]
@@ -16,9 +18,12 @@ mod manuals {
 mod packages;
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/programs.rs"]
+mod programs;
 mod sim;
 #[path = "support/stream.rs"]
 mod stream;
 mod tunnel;
 #[path = "support/wait.rs"]
 mod wait;
+mod web;

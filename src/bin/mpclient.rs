@@ -13,7 +13,8 @@ fn main() -> ExitCode {
         (None, Some(args)) => {
             let settings = config::client(&args, &Variables::from_env())?;
             let security = settings.config.security.clone();
-            program::serve(settings, move || program::reload(&args, &security))
+            let metrics = settings.metrics;
+            program::serve(settings, move || program::reload(&args, &security, metrics))
         }
         (None, None) => unreachable!("clap asks for the file where there is no command"),
     })

@@ -19,6 +19,10 @@ pub struct SharedArgs {
     /// Socket at which "status" asks [default: below $XDG_RUNTIME_DIR or /run]
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
+
+    /// Where to serve metrics for Prometheus [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How a program's status is shown.

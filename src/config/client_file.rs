@@ -29,6 +29,7 @@ pub(super) struct ClientFile {
     /// Where each bridge is written.
     pub(super) places: Vec<Place>,
     pub(super) listen: Option<SocketAddr>,
+    pub(super) metrics: Option<SocketAddr>,
     /// The key's file, and the line that names it.
     pub(super) key_file: Option<(Place, PathBuf)>,
     pub(super) copies: Copies,
@@ -174,6 +175,7 @@ impl Parser<'_> {
         }
         match name {
             "listen" => self.file.listen = self.keep(name, values::listen(value)),
+            "metrics" => self.file.metrics = self.keep(name, values::listen(value)),
             "key-file" if values::is_key(value) => {
                 self.mistake(
                     "key-file has the key itself: write it to a file of its own, and name that here",

@@ -54,17 +54,20 @@ pub struct Settings {
     pub summary: String,
     /// Where it answers questions.
     pub control: ControlPath,
+    /// Where it serves metrics, if anywhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Settings {
-    fn new(config: Config, key_source: &str, control: ControlPath) -> Self {
+    fn new(config: Config, key_source: &str, control: ControlPath, metrics: Option<SocketAddr>) -> Self {
         let leads_to = match &config.role {
             Role::Client { bridges, .. } if bridges.len() == 1 => "1 bridge".to_owned(),
             Role::Client { bridges, .. } => format!("{} bridges", bridges.len()),
             Role::Server { target, .. } => format!("target {target}"),
         };
         let encryption = if config.security.encrypt { "on" } else { "off" };
-        Self { summary: format!("{leads_to}, {key_source}, encryption {encryption}"), config, control }
+        let summary = format!("{leads_to}, {key_source}, encryption {encryption}");
+        Self { config, summary, control, metrics }
     }
 }
 
@@ -93,11 +96,11 @@ pub fn client_again(
     args: &ClientArgs,
     variables: &Variables,
     running: &Security,
-) -> Result<Config, Mistakes> {
+) -> Result<Settings, Mistakes> {
     if file::is_pipe(&args.config) {
         return Err(not_read_again(&args.config).into());
     }
-    Ok(read_client(args, variables, Some(running))?.config)
+    read_client(args, variables, Some(running))
 }
 
 fn read_client(
@@ -132,7 +135,8 @@ fn read_client(
         let config = Config { role, security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
         let control = control_path(Program::Mpclient, args.shared.control.as_deref(), variables);
-        return Ok(Settings::new(config, &key_source, control));
+        let metrics = args.shared.metrics.or(file.metrics);
+        return Ok(Settings::new(config, &key_source, control, metrics));
     }
     Err(mistakes)
 }
@@ -183,7 +187,7 @@ fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mist
     let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
     let config = Config { role: Role::Server { listen, target }, security };
     let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
-    Ok(Settings::new(config, &sources.to_string(), control))
+    Ok(Settings::new(config, &sources.to_string(), control, args.shared.metrics))
 }
 
 /// Where a program answers questions, if `--control` says this.

@@ -53,6 +53,14 @@ pub const SETTINGS: &[Word] = &[
         text: "Each datagram leaves on as few paths as keep the measured loss under this, at most 50 %; on all \
                while there is doubt. It stands in place of \"copies\".",
     },
+    Word {
+        name: "metrics",
+        value: "ADDRESS:PORT",
+        example: "127.0.0.1:9150",
+        text: "Metrics for Prometheus are served at http://ADDRESS:PORT/metrics; nowhere by default. The option \
+               --metrics goes before it. Whoever reaches the address can read them, so one that others than this \
+               machine can reach is warned of. A change takes a restart.",
+    },
 ];
 
 /// What may stand behind the port of a bridge, in any order.

@@ -27,6 +27,7 @@ mod forged;
 mod keys;
 mod load;
 mod loss;
+mod metrics;
 mod mismatch;
 mod returning;
 #[cfg(target_os = "linux")]

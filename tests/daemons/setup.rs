@@ -153,6 +153,15 @@ impl Setup {
         path.to_str().expect("test files have plain names").to_owned()
     }
 
+    /// A folder of this name that is empty.
+    pub(super) fn folder(&self, name: &str) -> String {
+        let path = self.folder.join(name);
+        // From a run before, if at all.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder for a test's files");
+        path.to_str().expect("test files have plain names").to_owned()
+    }
+
     /// Starts a bridge to mpserver.
     pub(super) fn bridge(&self, faults: Faults, seed: u64) -> LossyBridge {
         LossyBridge::start(SocketAddr::new(self.host, 0), self.server, faults, seed).expect("a bridge starts")

@@ -1,0 +1,3 @@
+//! What is shown by HTTP, of tunnels in the simulator.
+
+mod metrics;
