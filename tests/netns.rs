@@ -32,6 +32,8 @@
 mod addresses;
 #[path = "netns/bridges.rs"]
 mod bridges;
+#[path = "netns/examples.rs"]
+mod examples;
 #[path = "netns/faults.rs"]
 mod faults;
 #[path = "netns/lab.rs"]

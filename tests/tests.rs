@@ -5,6 +5,7 @@ mod config;
 mod daemons;
 #[path = "support/http.rs"]
 mod http;
+mod documents;
 #[path = "support/lossy_bridge.rs"]
 mod lossy_bridge;
 #[path = "support/lossy_bridge_tests.rs"]

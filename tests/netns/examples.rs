@@ -1,0 +1,230 @@
+//! The files below `examples/`, run as they are. Their addresses are given to the lab: `203.0.113.10` to the server, `192.0.2.11`
+//! and `198.51.100.22` to the middles of paths 1 and 2; path 3 is the direct way, whose middle forwards.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::lab::{Lab, printed};
+use super::process::{Process, Protocol};
+use super::programs::{SERVER_PORT, mpclient_with, mpserver, socat_bridge_to, target};
+use super::stream::{Echo, Stream, datagram};
+use super::wait::poll_until;
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const BRIDGES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(198, 51, 100, 22)];
+
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Gives the lab the addresses of the examples.
+fn settle(lab: &Lab) {
+    lab.server.ip(&format!("address add {SERVER}/32 dev lo"));
+    for path in lab.paths() {
+        lab.middle(path).ip(&format!("route add {SERVER} via 10.78.{path}.1"));
+    }
+    for (path, bridge) in lab.paths().zip(BRIDGES) {
+        lab.middle(path).ip(&format!("address add {bridge}/32 dev lo"));
+        lab.client.ip(&format!("route add {bridge} via 10.77.{path}.2"));
+    }
+    if lab.paths().count() == 3 {
+        lab.client.ip(&format!("route add {SERVER} via 10.77.3.2"));
+        lab.server.ip("route add 10.77.3.0/24 via 10.78.3.2");
+        printed(lab.middle(3).command("sysctl").args(["-q", "-w", "net.ipv4.ip_forward=1"]));
+    }
+}
+
+/// A folder of examples, copied to where its scripts may write.
+fn copied(lab: &Lab, example: &str) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
+    let to = lab.directory().join(example.replace('/', "-"));
+    printed(Command::new("cp").arg("-r").arg(&from).arg(&to));
+    to
+}
+
+/// Replaces words of an example's file that its user has to replace too.
+fn fill_in(file: &Path, words: &[(&str, &str)]) {
+    let mut text = fs::read_to_string(file).expect("the example's file");
+    for (word, value) in words {
+        assert!(text.contains(word), "{} has no {word} to be replaced", file.display());
+        text = text.replace(word, value);
+    }
+    fs::write(file, text).expect("writing the example's file");
+}
+
+/// Starts the bridges of paths 1 and 2, and both ends of an example in its folder as its user would.
+fn both_ends(lab: &Lab, folder: &Path, applications: u16) -> Vec<Process> {
+    let server = SocketAddr::from((SERVER, SERVER_PORT));
+    let mut running: Vec<Process> = [1, 2].map(|path| socat_bridge_to(lab, path, server)).into();
+
+    let programs = Path::new(env!("CARGO_BIN_EXE_mpserver")).parent().expect("a folder of programs");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = lab.server.command(folder.join("server/mpserver.sh"));
+    let mut mpserver = Process::start("mpserver.sh", command.env("PATH", &path), lab.directory());
+    mpserver.wait_for_port(Protocol::Udp, SERVER_PORT);
+    running.push(mpserver);
+
+    fs::copy(folder.join("server/key"), folder.join("client/key")).expect("mpserver.sh has made a key");
+    let mut command = lab.client.command(env!("CARGO_BIN_EXE_mpclient"));
+    command.arg(folder.join("client/mpclient.conf"));
+    let mut mpclient = Process::start("mpclient", &mut command, lab.directory());
+    mpclient.wait_for_port(Protocol::Udp, applications);
+    for bridge in ["192.0.2.11:4000", "198.51.100.22:4000", "203.0.113.10:2000"] {
+        mpclient.wait_for_line(&format!("bridge {bridge} is up"), PATIENCE);
+    }
+    running.push(mpclient);
+    running
+}
+
+/// Datagrams cross from the client to an echo at this address of a VPN.
+fn assert_passes(lab: &Lab, inside: Ipv4Addr) {
+    let echo = Echo::start(lab.server.socket(SocketAddr::from((inside, 7))));
+    let socket = lab.client.socket(SocketAddr::from(([0, 0, 0, 0], 0)));
+    socket.connect((inside, 7)).expect("an address inside the VPN");
+    Stream::start(socket, echo, 100, 200).wait_until_it_flows(PATIENCE);
+}
+
+#[test]
+fn the_openvpn_example_comes_up() {
+    let Some(lab) = Lab::new("openvpn-example", 3, &["socat", "openvpn", "openssl"]) else { return };
+    settle(&lab);
+    let folder = copied(&lab, "openvpn");
+    let fingerprint = |end: &str| {
+        let mut script = Command::new(folder.join("certificate.sh"));
+        printed(script.arg(end).current_dir(folder.join(end))).trim().to_owned()
+    };
+    let (server_print, client_print) = (fingerprint("server"), fingerprint("client"));
+    fill_in(&folder.join("server/server.conf"), &[("CLIENT_FINGERPRINT", &client_print)]);
+    fill_in(&folder.join("client/client.conf"), &[("SERVER_FINGERPRINT", &server_print)]);
+    let _tunnel = both_ends(&lab, &folder, 3000);
+    let _vpn = [("server", &lab.server), ("client", &lab.client)].map(|(end, namespace)| {
+        let mut command = namespace.command("openvpn");
+        command.arg("--cd").arg(folder.join(end)).args(["--config", &format!("{end}.conf"), "--disable-dco"]);
+        let mut openvpn = Process::start(&format!("openvpn-{end}"), &mut command, lab.directory());
+        openvpn.wait_for_line("Initialization Sequence Completed", PATIENCE);
+        openvpn
+    });
+    assert_passes(&lab, Ipv4Addr::new(10, 8, 0, 1));
+}
+
+#[test]
+fn the_wireguard_example_comes_up() {
+    const PROGRAMS: [&str; 4] = ["socat", "wg", "wg-quick", "wireguard-go"];
+    let Some(lab) = Lab::new("wireguard-example", 3, &PROGRAMS) else { return };
+    settle(&lab);
+    let folder = copied(&lab, "wireguard");
+    let pair = || {
+        let private = printed(Command::new("wg").arg("genkey")).trim().to_owned();
+        let public = printed(Command::new("sh").args(["-c", &format!("echo {private} | wg pubkey")]));
+        (private, public.trim().to_owned())
+    };
+    let (server, client) = (pair(), pair());
+    fill_in(
+        &folder.join("server/wg0.conf"),
+        &[("SERVER_PRIVATE_KEY", &server.0), ("CLIENT_PUBLIC_KEY", &client.1)],
+    );
+    fill_in(
+        &folder.join("client/wg0.conf"),
+        &[("CLIENT_PRIVATE_KEY", &client.0), ("SERVER_PUBLIC_KEY", &server.1)],
+    );
+    let _tunnel = both_ends(&lab, &folder, 3000);
+    // An interface has the name of its file. wireguard-go's sockets are named after it, in one folder for the whole
+    // machine, hence a name that no other run has. It goes away with its namespace.
+    let id = std::process::id();
+    for (end, namespace) in [("server", &lab.server), ("client", &lab.client)] {
+        let file = folder.join(end).join(format!("mpt{}{id}.conf", &end[..1]));
+        fs::rename(folder.join(end).join("wg0.conf"), &file).expect("renaming the example's file");
+        let mut command = namespace.command("wg-quick");
+        command.arg("up").arg(&file).env("WG_QUICK_USERSPACE_IMPLEMENTATION", "wireguard-go");
+        // wireguard-go stays behind, and keeps the output open.
+        let mut up = Process::start("wg-quick", command.env("LOG_LEVEL", "error"), lab.directory());
+        assert!(up.wait_for_end(PATIENCE).success(), "{}", up.log());
+    }
+    assert_passes(&lab, Ipv4Addr::new(10, 9, 0, 1));
+}
+
+#[test]
+fn the_dns_example_answers_dig() {
+    let Some(lab) = Lab::new("dns-example", 3, &["socat", "dnsmasq", "dig"]) else { return };
+    settle(&lab);
+    let folder = copied(&lab, "dns");
+    let mut command = lab.server.command("dnsmasq");
+    command.args(["--keep-in-foreground", "--user=root", "--pid-file="]);
+    command.arg(format!("--conf-file={}", folder.join("server/dnsmasq.conf").display()));
+    // There is nobody to ask in the lab: it knows this one name by itself.
+    let mut dnsmasq =
+        Process::start("dnsmasq", command.arg("--host-record=a.example,192.0.2.77"), lab.directory());
+    dnsmasq.wait_for_port(Protocol::Udp, 53);
+    let _tunnel = both_ends(&lab, &folder, 53);
+    let mut dig = lab.client.command("dig");
+    dig.args(["@127.0.0.1", "a.example", "A", "+short", "+notcp", "+tries=5", "+time=2"]);
+    assert_eq!(printed(&mut dig).trim(), "192.0.2.77");
+}
+
+/// One path, whose bridge is that of an example: everything up to the largest datagram crosses.
+fn the_bridge_example_carries(name: &str, programs: &[&str], start: impl Fn(&Lab, &Path) -> Option<Process>) {
+    let Some(lab) = Lab::new(&format!("{name}-example"), 1, programs) else { return };
+    settle(&lab);
+    let folder = copied(&lab, &format!("bridges/{name}"));
+    let _bridge = start(&lab, &folder);
+    let _server = mpserver(&lab);
+    let mut client = mpclient_with(&lab, &[format!("{} 4000", BRIDGES[0])]);
+    client.wait_for_line("bridge 192.0.2.11:4000 is up", PATIENCE);
+    let echo = Echo::start(target(&lab));
+    let application = super::programs::application(&lab);
+    let largest = datagram(1, 65_475);
+    let crossed = poll_until(PATIENCE, || comes_back(&application, &largest));
+    assert!(crossed, "no datagram of {} octets comes back", largest.len());
+    Stream::start(application, echo, 500, 1_400).wait_until_it_flows(PATIENCE);
+}
+
+/// Sends a datagram once and says whether it comes back.
+fn comes_back(socket: &UdpSocket, datagram: &[u8]) -> bool {
+    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time that is not zero");
+    socket.send(datagram).expect("a datagram that UDP can carry");
+    let mut answer = vec![0; 65_536];
+    socket.recv(&mut answer).is_ok_and(|len| answer[..len] == *datagram)
+}
+
+#[test]
+fn the_bridge_example_of_socat_carries() {
+    the_bridge_example_carries("socat", &["socat"], |lab, folder| {
+        let mut command = lab.middle(1).command(folder.join("bridge.sh"));
+        let mut socat = Process::start("bridge", &mut command, lab.directory());
+        socat.wait_for_port(Protocol::Udp, 4000);
+        Some(socat)
+    });
+}
+
+#[test]
+fn the_bridge_example_of_nftables_carries() {
+    the_bridge_example_carries("nftables", &["nft", "sysctl"], |lab, folder| {
+        // Twice: read again, it replaces what it made before.
+        for _ in 0..2 {
+            printed(&mut lab.middle(1).command(folder.join("bridge.sh")));
+        }
+        None
+    });
+}
+
+#[test]
+fn the_bridge_example_of_nginx_carries() {
+    const MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+    the_bridge_example_carries("nginx", &["nginx"], |lab, folder| {
+        let directory = lab.directory().display();
+        let main = lab.directory().join("nginx.conf");
+        let module =
+            if Path::new(MODULE).exists() { format!("load_module {MODULE};\n") } else { String::new() };
+        let text = format!(
+            "{module}daemon off;\npid {directory}/nginx.pid;\nerror_log stderr;\nevents {{}}\ninclude {}/stream.conf;\n",
+            folder.display()
+        );
+        fs::write(&main, text).expect("writing nginx's configuration");
+        let mut command = lab.middle(1).command("nginx");
+        let mut nginx = Process::start("nginx", command.arg("-c").arg(&main), lab.directory());
+        nginx.wait_for_port(Protocol::Udp, 4000);
+        Some(nginx)
+    });
+}
