@@ -21,7 +21,9 @@
 //! Each `===` is a veth pair with an MTU of 1,500. Nothing is routed: what gets from one end to the
 //! other, a bridge has carried.
 //!
-//! The tests need Linux, root, and the packages iproute2, nftables, socat, openvpn, openssl and iperf3.
+//! The tests need Linux, root, and the packages that `.ci/run` installs: iproute2, nftables, socat, openvpn, openssl and
+//! iperf3; for the files below `examples/` also nginx-light, libnginx-mod-stream, dnsmasq, bind9-dnsutils, wireguard-go and
+//! wireguard-tools.
 //! Where any of that is missing they print `SKIPPED` and pass, unless `MPTUNNEL_REQUIRE_NETNS=1` makes that
 //! a failure. They take turns by themselves: `cargo test --test netns` is enough.
 

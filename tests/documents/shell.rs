@@ -29,7 +29,7 @@ pub(super) fn commands(text: &str) -> Vec<Vec<String>> {
         }
     }
     finish(&mut commands, &mut word);
-    commands.iter_mut().for_each(|words| strip(words));
+    commands.iter_mut().for_each(strip);
     commands.retain(|words| !words.is_empty());
     commands
 }

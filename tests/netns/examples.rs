@@ -27,6 +27,8 @@ fn settle(lab: &Lab) {
     }
     for (path, bridge) in lab.paths().zip(BRIDGES) {
         lab.middle(path).ip(&format!("address add {bridge}/32 dev lo"));
+        // Its first address, as it would be on a machine that has one: socat's children answer from that.
+        lab.middle(path).ip(&format!("route replace 10.77.{path}.0/24 dev c src {bridge}"));
         lab.client.ip(&format!("route add {bridge} via 10.77.{path}.2"));
     }
     if lab.paths().count() == 3 {
