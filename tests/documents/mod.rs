@@ -1,7 +1,11 @@
 //! What the repository shows its users — examples, READMEs, documents — is what the programs take and do.
 
+mod blocks;
 mod checks;
 mod examples;
+mod literals;
+mod markdown;
+mod readme;
 mod shell;
 
 use std::path::{Path, PathBuf};

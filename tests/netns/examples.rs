@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::lab::{Lab, printed};
+use super::namespace::Namespace;
 use super::process::{Process, Protocol};
 use super::programs::{SERVER_PORT, mpclient_with, mpserver, socat_bridge_to, target};
 use super::stream::{Echo, Stream, datagram};
@@ -229,4 +230,30 @@ fn the_bridge_example_of_nginx_carries() {
         nginx.wait_for_port(Protocol::Udp, 4000);
         Some(nginx)
     });
+}
+
+/// The blocks of shell commands in this document that it marks as root's.
+fn commands_of_root(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).expect("a document");
+    let blocks = text.split("\n```sh root\n").skip(1);
+    blocks.map(|rest| rest.split("\n```").next().expect("a split has a first part").to_owned()).collect()
+}
+
+#[test]
+fn the_readmes_commands_for_root_work() {
+    let Some(lab) = Lab::new("root-commands", 0, &["nft", "sysctl"]) else { return };
+    let blocks = commands_of_root("README.md");
+    assert!(!blocks.is_empty(), "README.md has no commands for root");
+    for block in blocks {
+        // A machine with a cable and a modem, as the README assumes.
+        let machine = Namespace::new("machine").unwrap_or_else(|error| panic!("{error}"));
+        for (interface, address) in [("eth0", "192.168.1.2/24"), ("wwan0", "10.64.0.2/24")] {
+            machine.ip(&format!("link add {interface} type veth peer name {interface}-far"));
+            machine.ip(&format!("link set {interface}-far up"));
+            machine.ip(&format!("address add {address} dev {interface}"));
+            machine.ip(&format!("link set {interface} up"));
+        }
+        printed(machine.command("sh").args(["-e", "-c", &block]));
+    }
+    drop(lab);
 }

@@ -1,0 +1,133 @@
+//! The documents that users read: every block of code, every option, every line of the log and every link in them.
+
+use std::collections::HashSet;
+
+use clap::{Command, CommandFactory};
+use mptunnel::config::args::{ClientCommandLine, ServerArgs};
+use mptunnel::config::words::{BRIDGE_OPTIONS, SETTINGS};
+
+use super::markdown::{Document, code_spans};
+use super::{blocks, literals, read, root};
+
+/// Documents whose blocks of code are checked.
+const CHECKED: [&str; 1] = ["README.md"];
+
+/// Documents whose links are checked.
+const LINKED: [&str; 8] = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/mutations.md",
+    "docs/paths.md",
+    "docs/performance.md",
+    "docs/security.md",
+    "docs/status.md",
+    "examples/README.md",
+];
+
+fn document(name: &str) -> Document {
+    Document::parse(name, &read(name))
+}
+
+#[test]
+fn every_block_of_code_is_what_it_says() {
+    for name in CHECKED {
+        let document = document(name);
+        assert!(!document.blocks.is_empty(), "{name} has no blocks of code");
+        document.blocks.iter().for_each(|block| blocks::check(&document, block));
+    }
+}
+
+#[test]
+fn no_heading_skips_a_level() {
+    for name in LINKED {
+        let mut above = 0;
+        for heading in document(name).headings {
+            assert!(heading.level <= above + 1, "{name}: {:?} is too deep", heading.text);
+            above = heading.level;
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for name in LINKED {
+        let from = document(name);
+        let folder = root().join(name);
+        let folder = folder.parent().expect("a file is in a folder");
+        for link in from.links().into_iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { root().join(name) } else { folder.join(file) };
+            assert!(path.exists(), "{name}: nothing is where the link {link} leads");
+            if !anchor.is_empty() {
+                let to = path.strip_prefix(root()).map(|path| path.to_string_lossy().into_owned());
+                let to = std::fs::read_to_string(&path)
+                    .map(|text| Document::parse(&to.unwrap_or_default(), &text));
+                let anchors = to.unwrap_or_else(|error| panic!("{name}: {link}: {error}")).anchors();
+                assert!(
+                    anchors.iter().any(|known| known == anchor),
+                    "{name}: {link} is no heading there: {anchors:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_option_and_setting_is_explained_and_nothing_else() {
+    let readme = document("README.md");
+    let explained: HashSet<&str> = readme.code_spans().into_iter().collect();
+    let is_explained = |name: &str| {
+        explained.iter().any(|span| {
+            let rest = span.strip_prefix("... ").unwrap_or(span).strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '=', ':']))
+        })
+    };
+    for word in SETTINGS.iter().chain(BRIDGE_OPTIONS) {
+        assert!(is_explained(word.name), "README.md does not explain {} of mpclient.conf", word.name);
+    }
+    let mut longs = HashSet::new();
+    let mut commands = vec![ClientCommandLine::command(), ServerArgs::command()];
+    while let Some(command) = commands.pop() {
+        longs.extend(
+            command
+                .get_arguments()
+                .filter(|argument| !argument.is_hide_set())
+                .filter_map(|argument| argument.get_long().map(|long| format!("--{long}"))),
+        );
+        commands.extend(command.get_subcommands().map(Command::clone));
+    }
+    for long in &longs {
+        assert!(is_explained(long), "README.md does not explain {long}");
+    }
+    // Of other programs.
+    let foreign = ["--no-default-features", "--config"];
+    let shown = explained.iter().filter(|span| span.starts_with("--"));
+    for span in shown {
+        let option = span.split([' ', '=']).next().unwrap_or(span);
+        assert!(
+            longs.contains(option)
+                || foreign.contains(&option)
+                || option == "--help"
+                || option == "--version",
+            "no program has {span}"
+        );
+    }
+}
+
+#[test]
+fn the_log_lines_of_the_troubleshooting_are_those_that_are_written() {
+    let readme = document("README.md");
+    let tables = readme.tables.iter().filter(|table| table[0].iter().any(|cell| cell == "log line"));
+    let (mut lines, mut unknown) = (0, Vec::new());
+    for table in tables {
+        let column = table[0].iter().position(|cell| cell == "log line").expect("it was found");
+        for line in table[1..].iter().flat_map(|row| code_spans(&row[column])) {
+            lines += 1;
+            if !literals::is_logged(line) {
+                unknown.push(line);
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "nothing in the source writes {unknown:#?}");
+    assert!(lines > 10, "only {lines} lines were found");
+}
