@@ -46,8 +46,9 @@ impl Document {
         let mut lines = text.lines().zip(1..);
         let mut in_table = false;
         while let Some((line, number)) = lines.next() {
-            if let Some(info) = line.strip_prefix("```") {
-                let inside = lines.by_ref().map(|(line, _)| line).take_while(|line| *line != "```");
+            if let Some(info) = line.trim_start().strip_prefix("```") {
+                let inside =
+                    lines.by_ref().map(|(line, _)| line).take_while(|line| line.trim_start() != "```");
                 let text = inside.map(|line| format!("{line}\n")).collect();
                 document.blocks.push(Block { line: number, info: info.trim().to_owned(), text });
                 in_table = false;

@@ -10,18 +10,20 @@ use super::markdown::{Document, code_spans};
 use super::{blocks, literals, read, root};
 
 /// Documents whose blocks of code are checked.
-const CHECKED: [&str; 1] = ["README.md"];
+const CHECKED: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
 
 /// Documents whose links are checked.
-const LINKED: [&str; 8] = [
+const LINKED: [&str; 10] = [
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "docs/mutations.md",
     "docs/paths.md",
     "docs/performance.md",
     "docs/security.md",
     "docs/status.md",
     "examples/README.md",
+    "fuzz/README.md",
 ];
 
 fn document(name: &str) -> Document {
@@ -130,4 +132,42 @@ fn the_log_lines_of_the_troubleshooting_are_those_that_are_written() {
     }
     assert!(unknown.is_empty(), "nothing in the source writes {unknown:#?}");
     assert!(lines > 10, "only {lines} lines were found");
+}
+
+#[test]
+fn what_the_contributing_page_names_is_there() {
+    let name = "CONTRIBUTING.md";
+    let folders = ["src/", "tests/", "benches/", "fuzz/", "examples/", "docs/", ".ci/"];
+    let document = document(name);
+    let named: Vec<&str> = document
+        .code_spans()
+        .into_iter()
+        .filter(|span| folders.iter().any(|folder| span.starts_with(folder)))
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    for path in named {
+        assert!(root().join(path).exists(), "{name}: there is no {path}");
+    }
+}
+
+/// A release changes both. While nothing is released, what is to be has a heading of its own.
+#[test]
+fn the_newest_version_in_the_changes_is_that_of_the_programs() {
+    let changes = document("CHANGELOG.md");
+    let versions: Vec<&str> = changes
+        .headings
+        .iter()
+        .filter(|heading| heading.level == 2 && heading.text != "Unreleased")
+        .map(|heading| heading.text.split([' ', ',']).next().unwrap_or_default())
+        .collect();
+    if let Some(newest) = versions.first() {
+        assert_eq!(*newest, env!("CARGO_PKG_VERSION"), "CHANGELOG.md and Cargo.toml");
+    }
+    let mut sorted = versions.clone();
+    sorted.sort_by_key(|version| {
+        let numbers =
+            version.split('.').map(|number| number.parse::<u32>().expect("a version of three numbers"));
+        std::cmp::Reverse(numbers.collect::<Vec<_>>())
+    });
+    assert_eq!(versions, sorted, "CHANGELOG.md has the newest first");
 }

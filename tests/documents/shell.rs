@@ -44,7 +44,7 @@ fn strip(words: &mut Vec<String>) {
         let alone = words[at].trim_start_matches('2').trim_matches(['>', '<']).is_empty();
         words.drain(at..words.len().min(at + if alone { 2 } else { 1 }));
     }
-    let is_prefix = |word: &str| matches!(word, "exec" | "sudo" | "{" | "}") || is_assignment(word);
+    let is_prefix = |word: &str| matches!(word, "exec" | "sudo" | "-E" | "{" | "}") || is_assignment(word);
     let prefixes = words.iter().take_while(|word| is_prefix(word)).count();
     words.drain(..prefixes);
 }
