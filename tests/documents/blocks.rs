@@ -6,6 +6,7 @@
 //! | `sh` | the shell can read it; each command is one that [`known`] knows, with words that it takes |
 //! | `sh root` | the same; and the namespace tests run it as it stands |
 //! | `conf mpclient.conf` | mpclient would take it as its configuration, without a warning |
+//! | `conf keys` | mpserver would take it as the keys of its clients |
 //! | `conf examples/FILE` | it is that file, remarks aside |
 //! | `conf part examples/FILE` | its lines are in that file, in this order; also where they are marked as remarks there |
 //! | `text usage` | our programs have these commands and options |
@@ -34,6 +35,7 @@ pub(super) fn check(document: &Document, block: &Block) {
             let key = if block.text.contains("key-file") { "" } else { "key-file = key\n" };
             checks::client_configuration(&format!("{}{key}", block.text));
         }
+        ("conf", Some("keys"), None) => checks::keys(&block.text),
         (_, Some("part"), Some(file)) if file.starts_with("examples/") => part_of(&place, &block.text, file),
         (_, Some(file), None) if file.starts_with("examples/") => {
             assert_eq!(bare(&block.text), bare(&read(file)), "{place}: not what {file} holds");
@@ -132,7 +134,7 @@ fn known(place: &Place, words: &[String]) -> bool {
             return root().join(program).exists() || Path::new(program).is_absolute();
         }
         "apt" | "apt-get" | "cat" | "chmod" | "cp" | "docker" | "echo" | "git" | "install" | "journalctl"
-        | "kill" | "openssl" | "openvpn" | "scp" | "sh" | "ss" | "systemctl" | "umask" | "wg"
+        | "kill" | "openssl" | "openvpn" | "scp" | "sh" | "ss" | "systemctl" | "tee" | "umask" | "wg"
         | "wg-quick" => {}
         _ => return false,
     }

@@ -9,8 +9,8 @@ use std::{env, fs, io};
 
 use clap::Parser;
 use log::{LevelFilter, Log, Metadata, Record};
-use mptunnel::config::args::{ClientArgs, ClientCommandLine, ServerArgs, SharedArgs};
-use mptunnel::config::{self, Variables};
+use mptunnel::config::args::{ClientCommandLine, ServerArgs};
+use mptunnel::config::{self, Mistakes, Variables};
 
 use super::shell;
 
@@ -19,28 +19,41 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// The configuration of an mpclient: no mistakes, and nothing to warn of.
 pub(super) fn client_configuration(text: &str) {
+    // A key's place on the user's machine is taken for the one here.
+    assert_taken(&text.replace("/etc/mptunnel/key", "key"), |file| {
+        let line = ClientCommandLine::try_parse_from(["mpclient", file]).expect("a file's name");
+        config::client(&line.carry.expect("it is no command"), &Variables::default()).map(drop)
+    });
+}
+
+/// The keys of an mpserver: no mistakes, and nothing to warn of.
+pub(super) fn keys(text: &str) {
+    assert_taken(text, |file| {
+        let line = ["mpserver", "--keys", file, "2000", "127.0.0.1", "1194"];
+        let line = ServerArgs::try_parse_from(line).expect("options that there are");
+        config::server(&line.serve.expect("it is no command"), &Variables::default()).map(drop)
+    });
+}
+
+/// A file with this text, beside a key, is read without a mistake and without a warning.
+fn assert_taken(text: &str, read: impl FnOnce(&str) -> Result<(), Mistakes>) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("documents-{}", std::process::id()));
     let folder = folder.join(number.to_string());
     fs::create_dir_all(&folder).expect("a folder for a test's files");
-    write_secret(&folder.join("key"));
-    let file = folder.join("mpclient.conf");
-    // A key's place on the user's machine is taken for the one here.
-    let text = text.replace("/etc/mptunnel/key", "key");
-    fs::write(&file, &text).expect("a test's file is written");
-
-    let args = ClientArgs { config: file.clone(), excess: None, listen: None, shared: SharedArgs::default() };
-    let (settings, warnings) = heard(|| config::client(&args, &Variables::default()));
-    settings.unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{text}"));
-    // The key is everybody's here, as on systems without modes.
+    write_secret(&folder.join("key"), KEY);
+    let file = folder.join("file");
+    write_secret(&file, text);
+    let (taken, warnings) = heard(|| read(file.to_str().expect("test files have plain names")));
+    taken.unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{text}"));
     assert!(warnings.is_empty(), "{warnings:?}\n{text}");
     fs::remove_dir_all(&folder).expect("it was made above");
 }
 
-/// A key file that its owner alone can read.
-fn write_secret(path: &Path) {
-    fs::write(path, KEY).expect("a test's file is written");
+/// A file that its owner alone can read.
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).expect("a test's file is written");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -79,8 +92,12 @@ pub(super) fn command(words: &[String]) {
     }
 }
 
-/// A unit of systemd: our programs would take what its `Exec...` lines give them.
+/// A unit of systemd: our programs would take what its `Exec...` lines give them, with the arguments that a remark in it gives
+/// as an example.
 pub(super) fn unit(text: &str) {
+    let arguments =
+        text.lines().find_map(|line| line.trim_start_matches(['#', ' ']).strip_prefix("ARGUMENTS="));
+    let text = text.replace("$ARGUMENTS", arguments.unwrap_or_default());
     let commands =
         text.lines().filter(|line| line.starts_with("Exec")).filter_map(|line| line.split_once('='));
     for (_, line) in commands {
