@@ -97,7 +97,7 @@ pub(super) fn command(words: &[String]) {
 pub(super) fn unit(text: &str) {
     let arguments =
         text.lines().find_map(|line| line.trim_start_matches(['#', ' ']).strip_prefix("ARGUMENTS="));
-    let text = text.replace("$ARGUMENTS", arguments.unwrap_or_default());
+    let text = text.replace("$ARGUMENTS", arguments.unwrap_or_default().trim_matches('"'));
     let commands =
         text.lines().filter(|line| line.starts_with("Exec")).filter_map(|line| line.split_once('='));
     for (_, line) in commands {

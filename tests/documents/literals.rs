@@ -64,15 +64,18 @@ const SYSTEMS_WORDS: [&str; 4] =
 /// since a line is put together from several texts.)
 pub(super) fn is_logged(line: &str) -> bool {
     static TEXTS: OnceLock<Vec<Vec<String>>> = OnceLock::new();
-    let texts = TEXTS.get_or_init(|| {
-        let sources = files_below("src");
-        let sources =
-            sources.iter().filter(|name| name.ends_with(".rs")).map(|name| read(&format!("src/{name}")));
-        sources.flat_map(|source| of(production(&source))).map(|text| words(&text)).collect()
-    });
+    let texts = TEXTS.get_or_init(|| of_our_programs().iter().map(|text| words(text)).collect());
     let line = SYSTEMS_WORDS.iter().fold(line.to_owned(), |line, theirs| line.replace(theirs, ""));
     let line = words(&line);
     !line.is_empty() && texts.iter().any(|text| in_common(&line, text) * 2 > line.len())
+}
+
+/// All texts in the source of our programs.
+pub(super) fn of_our_programs() -> Vec<String> {
+    let sources = files_below("src");
+    let sources =
+        sources.iter().filter(|name| name.ends_with(".rs")).map(|name| read(&format!("src/{name}")));
+    sources.flat_map(|source| of(production(&source))).collect()
 }
 
 /// A source without its tests, which stand last.
