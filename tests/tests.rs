@@ -3,9 +3,9 @@
 mod cli;
 mod config;
 mod daemons;
+mod documents;
 #[path = "support/http.rs"]
 mod http;
-mod documents;
 #[path = "support/lossy_bridge.rs"]
 mod lossy_bridge;
 #[path = "support/lossy_bridge_tests.rs"]

@@ -134,8 +134,8 @@ fn known(place: &Place, words: &[String]) -> bool {
             return root().join(program).exists() || Path::new(program).is_absolute();
         }
         "apt" | "apt-get" | "cat" | "chmod" | "cp" | "docker" | "echo" | "git" | "install" | "journalctl"
-        | "kill" | "openssl" | "openvpn" | "scp" | "sh" | "ss" | "systemctl" | "tee" | "umask" | "wg"
-        | "wg-quick" => {}
+        | "kill" | "openssl" | "openvpn" | "pidof" | "promtool" | "dpkg" | "curl" | "scp" | "sh" | "ss"
+        | "systemctl" | "tee" | "umask" | "wg" | "wg-quick" => {}
         _ => return false,
     }
     true
