@@ -159,7 +159,7 @@ fn builder<'a>(key: Option<&'a Key>, rng: &mut impl CryptoRng) -> Builder<'a> {
 
 /// Hands snow the generator that was passed in, where it would ask the system: a simulated run is a
 /// seed.
-struct Seeded(<StdRng as SeedableRng>::Seed);
+pub(super) struct Seeded(pub(super) <StdRng as SeedableRng>::Seed);
 
 impl CryptoResolver for Seeded {
     fn resolve_rng(&self) -> Option<Box<dyn Random>> {

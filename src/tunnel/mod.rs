@@ -40,6 +40,8 @@ pub mod socks5;
 pub mod stats;
 mod steering;
 mod token;
+#[cfg(test)]
+mod vectors;
 mod view;
 pub mod window;
 pub mod wire;

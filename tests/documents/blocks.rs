@@ -13,6 +13,7 @@
 //! | `text picture` | nothing but that it is drawn in ASCII |
 //! | `text demo` | the words are those that `examples/demo` prints, and the figures agree with each other |
 //! | `console status` | the words are those that `status` prints |
+//! | `text vectors` | nothing here: `src/tunnel/vectors.rs` makes and takes them |
 //! | `text log` | each line is one that our programs write to their log |
 
 use std::collections::HashSet;
@@ -40,6 +41,8 @@ pub(super) fn check(document: &Document, block: &Block) {
         (_, Some(file), None) if file.starts_with("examples/") => {
             assert_eq!(bare(&block.text), bare(&read(file)), "{place}: not what {file} holds");
         }
+        // The library's own tests make them and take them.
+        ("text", Some("vectors"), None) => {}
         ("text", Some("usage"), None) => usage(&place, &block.text),
         ("text", Some("picture"), None) => assert!(block.text.is_ascii(), "{place}: not in ASCII"),
         ("text", Some("demo"), None) => demo(&place, &block.text),

@@ -10,16 +10,17 @@ use super::markdown::{Document, code_spans};
 use super::{blocks, literals, read, root};
 
 /// Documents whose blocks of code are checked.
-const CHECKED: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
+const CHECKED: [&str; 3] = ["README.md", "CONTRIBUTING.md", "docs/protocol.md"];
 
 /// Documents whose links are checked.
-const LINKED: [&str; 10] = [
+const LINKED: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/mutations.md",
     "docs/paths.md",
     "docs/performance.md",
+    "docs/protocol.md",
     "docs/security.md",
     "docs/status.md",
     "examples/README.md",
