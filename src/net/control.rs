@@ -10,48 +10,19 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use std::{fmt, os};
 
 use log::debug;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::control_error::ControlError;
 use super::conversations::{Conversations, Door, Fresh};
 
 /// A snapshot serves all that ask within this time.
 const FRESH_FOR: Duration = Duration::from_millis(50);
 /// Connections that wait to be accepted: the system's usual limit.
 const BACKLOG: i32 = 128;
-
-/// Why there is no control socket.
-#[derive(Debug)]
-pub enum ControlError {
-    /// A process answers there.
-    InUse,
-    /// Something is there that is no socket.
-    NoSocket,
-    /// The system refused.
-    System(io::Error),
-}
-
-impl From<io::Error> for ControlError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl fmt::Display for ControlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse => {
-                f.write_str("another process answers there: give this one its own with --control PATH")
-            }
-            Self::NoSocket => f.write_str("there is a file that is no socket"),
-            Self::System(error) => error.fmt(f),
-        }
-    }
-}
 
 /// Makes the folder of a control socket, for its owner alone, unless it is there.
 ///
@@ -111,7 +82,7 @@ impl Control {
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let metadata = fs::symlink_metadata(path)?;
-        let listener = UnixListener::from_std(os::unix::net::UnixListener::from(OwnedFd::from(socket)));
+        let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(OwnedFd::from(socket)));
         Ok(Self {
             conversations: Conversations::new(listener),
             path: path.to_owned(),
@@ -280,7 +251,7 @@ mod tests {
     #[test]
     fn a_stale_socket_is_replaced_a_live_one_and_other_files_are_left_alone() {
         let path = path("stale");
-        drop(os::unix::net::UnixListener::bind(&path).expect("a socket"));
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
         assert!(path.exists(), "it is left behind");
         let live = Control::open(&path).expect("nobody answers at the old one");
         assert!(matches!(Control::open(&path), Err(ControlError::InUse)));

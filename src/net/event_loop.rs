@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use log::{Level, info, warn};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use rand::{SeedableRng, rngs::StdRng};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
 
 use super::control::Control;
 use super::doors::{self, Doors};
@@ -21,6 +19,7 @@ use super::gather::{self, Gather};
 use super::http::{HttpDoor, Site};
 use super::resolver::Resolver;
 use super::service::Service;
+use super::signals::{Signal, Signals};
 use super::sockets::{Sockets, Trouble, is_full};
 use super::uplink;
 use crate::tunnel::chronicle::Kind;
@@ -173,8 +172,7 @@ impl EventLoop {
         &mut self,
         reload: impl FnMut() -> Option<Config> + Send + 'static,
     ) -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-        self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let signals = Signals::new(self.poll.registry(), SIGNALS)?;
         self.signals = Some((signals, Box::new(reload)));
         Ok(())
     }
@@ -359,14 +357,17 @@ impl EventLoop {
     fn take_signals(&mut self, now: Instant) {
         let Some((signals, reload)) = &mut self.signals else { return };
         for signal in signals.pending() {
-            if signal != SIGHUP {
-                info!("stopped by {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
-                self.stopper.stopped.store(true, Ordering::Release);
-                continue;
-            }
-            self.service.reloading();
-            if let Some(config) = reload() {
-                self.tunnel.reconfigure(now, config);
+            match signal {
+                Signal::Stop(name) => {
+                    info!("stopped by {name}");
+                    self.stopper.stopped.store(true, Ordering::Release);
+                }
+                Signal::Reload => {
+                    self.service.reloading();
+                    if let Some(config) = reload() {
+                        self.tunnel.reconfigure(now, config);
+                    }
+                }
             }
         }
     }

@@ -1,7 +1,12 @@
 //! Descriptors and time: one mio poll loop per process, the same for both programs. It knows
 //! nothing of roles; it does what the [tunnel](crate::tunnel) asks.
 
+#[cfg(unix)]
 mod control;
+#[cfg(not(unix))]
+#[path = "no_control.rs"]
+mod control;
+mod control_error;
 mod conversations;
 mod doors;
 mod event_loop;
@@ -10,10 +15,12 @@ mod http;
 mod options;
 mod resolver;
 mod service;
+mod signals;
 mod sockets;
 mod uplink;
 
-pub use control::{Control, ControlError, make_folder};
+pub use control::{Control, make_folder};
+pub use control_error::ControlError;
 pub(crate) use conversations::Fresh;
 pub use event_loop::{EventLoop, StartError, Stopper};
 pub use http::{Content, HttpDoor, Site};

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 
+use mio::net::UdpSocket;
 use quinn_udp::UdpSocketState;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -113,10 +113,13 @@ pub(super) fn want_news(socket: &Socket, ipv6: bool) -> io::Result<()> {
 
 /// Empties the queue of such errors, each of which has been returned by a call already. It would
 /// take room from what is received.
-pub(super) fn forget_news(socket: &impl AsRawFd) {
+pub(super) fn forget_news(socket: &UdpSocket) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
+        use std::os::fd::AsRawFd;
+
         use nix::sys::socket::{MsgFlags, recv};
+
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let mut more = 0..ERRORS_AT_ONCE;
         while more.next().is_some() && recv(socket.as_raw_fd(), &mut [], flags).is_ok() {}

@@ -5,8 +5,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
 
+use mio::net::UdpSocket;
 use socket2::Socket;
 
 use super::options;
@@ -30,8 +30,7 @@ pub(super) fn socket_towards(remote: SocketAddr, over: Option<&Uplink>) -> io::R
 pub(super) fn missing(uplink: &Uplink, error: &io::Error) -> Option<String> {
     match uplink {
         Uplink::Interface(name) => {
-            let nodev = Some(rustix::io::Errno::NODEV.raw_os_error());
-            (error.raw_os_error() == nodev).then(|| format!("there is no interface {name}"))
+            interface::is_missing(error).then(|| format!("there is no interface {name}"))
         }
         Uplink::Address(ip) => {
             let gone = error.kind() == io::ErrorKind::AddrNotAvailable;
@@ -41,7 +40,7 @@ pub(super) fn missing(uplink: &Uplink, error: &io::Error) -> Option<String> {
 }
 
 /// What has become of the uplink that an open socket had, if it is gone.
-pub(super) fn lost(socket: &impl AsFd, uplink: &Uplink) -> Option<String> {
+pub(super) fn lost(socket: &UdpSocket, uplink: &Uplink) -> Option<String> {
     match uplink {
         Uplink::Interface(name) => interface::lost(socket, name),
         Uplink::Address(ip) => missing(uplink, &options::bound((*ip, 0).into()).err()?),
@@ -52,13 +51,14 @@ pub(super) fn lost(socket: &impl AsFd, uplink: &Uplink) -> Option<String> {
 mod interface {
     use std::ffi::OsString;
     use std::io;
-    use std::os::fd::AsFd;
 
+    use mio::net::UdpSocket;
     use nix::net::if_::if_nametoindex;
     use nix::sys::socket::{getsockopt, setsockopt, sockopt::BindToDevice};
+    use socket2::Socket;
 
     /// Ties a socket to an interface, in both directions.
-    pub(super) fn bind(socket: &impl AsFd, name: &str) -> io::Result<()> {
+    pub(super) fn bind(socket: &Socket, name: &str) -> io::Result<()> {
         setsockopt(socket, BindToDevice, &OsString::from(name)).map_err(|error| match error {
             nix::Error::EPERM => io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -71,9 +71,14 @@ mod interface {
         })
     }
 
+    /// Whether a socket could not be tied to an interface because there is none of the name.
+    pub(super) fn is_missing(error: &io::Error) -> bool {
+        error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+    }
+
     /// What has become of the interface. The kernel tells the name that the socket's own has now, or
     /// that it has none any more.
-    pub(super) fn lost(socket: &impl AsFd, name: &str) -> Option<String> {
+    pub(super) fn lost(socket: &UdpSocket, name: &str) -> Option<String> {
         match getsockopt(socket, BindToDevice) {
             Ok(bound) if bound == *name => None,
             _ if if_nametoindex(name).is_ok() => Some(format!("the interface {name} is another one now")),
@@ -86,13 +91,19 @@ mod interface {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod interface {
     use std::io;
-    use std::os::fd::AsFd;
 
-    pub(super) fn bind(_: &impl AsFd, name: &str) -> io::Result<()> {
+    use mio::net::UdpSocket;
+    use socket2::Socket;
+
+    pub(super) fn bind(_: &Socket, name: &str) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, format!("bind={name} is not supported here")))
     }
 
-    pub(super) fn lost(_: &impl AsFd, _: &str) -> Option<String> {
+    pub(super) fn is_missing(_: &io::Error) -> bool {
+        false
+    }
+
+    pub(super) fn lost(_: &UdpSocket, _: &str) -> Option<String> {
         None
     }
 }

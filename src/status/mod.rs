@@ -9,13 +9,11 @@ mod words;
 use std::env;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use jiff::Zoned;
-use rustix::termios::tcgetwinsize;
 pub use table::{Look, table};
 
 use crate::config::args::StatusArgs;
@@ -88,9 +86,15 @@ fn until_closed(error: io::Error) -> Result<(), String> {
 }
 
 /// How many lines the terminal has, if it tells.
+#[cfg(unix)]
 fn rows() -> Option<usize> {
-    let size = tcgetwinsize(io::stdout()).ok()?;
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some(size.ws_row.into()).filter(|rows| *rows > 1)
+}
+
+#[cfg(not(unix))]
+fn rows() -> Option<usize> {
+    None
 }
 
 /// The text over the one that is there. What a terminal has no room for would scroll the rest away.
@@ -135,8 +139,9 @@ fn ask(program: Program, paths: &[PathBuf]) -> Result<String, String> {
     Err(format!("no {} answers {}", program.name(), failures.join("; nor ")))
 }
 
+#[cfg(unix)]
 fn ask_at(path: &Path) -> io::Result<String> {
-    let mut stream = UnixStream::connect(path)?;
+    let mut stream = std::os::unix::net::UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut json = String::new();
     match stream.read_to_string(&mut json) {
@@ -148,6 +153,11 @@ fn ask_at(path: &Path) -> io::Result<String> {
         }
         Err(error) => Err(error),
     }
+}
+
+#[cfg(not(unix))]
+fn ask_at(_: &Path) -> io::Result<String> {
+    Err(io::Error::new(ErrorKind::Unsupported, "there is no control socket on this system"))
 }
 
 #[cfg(test)]
