@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mptunnel::tunnel::aead::{KEY_LEN, NONCE_LEN, portable};
 use mptunnel::tunnel::keyring::Keys;
-use mptunnel::tunnel::link::{Link, SocketId};
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
+use mptunnel::tunnel::link::{Bind, Event, Link, SocketId};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Role, Security, ServerRole};
 use mptunnel::tunnel::window::Window;
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::SeedableRng;
@@ -91,10 +91,10 @@ impl Lab {
         let tunnel = |role, seed| {
             Tunnel::new(now, Config { role, security: security.clone() }, StdRng::seed_from_u64(seed))
         };
-        let role = Role::Client { listen: address(3000), bridges, copies: Copies::All };
+        let role = Role::from(ClientRole::new(address(3000), bridges));
         let client = |seed| tunnel(role.clone(), seed);
         let clients: Vec<_> = (1..=clients as u64).map(client).collect();
-        let server = tunnel(Role::Server { listen: address(2000), target: address(1194).into() }, 0);
+        let server = tunnel(ServerRole::new(address(2000), address(1194).into()).into(), 0);
         let mut lab = Self { clients, server, now };
         // Two seconds of silence: sessions, paths and addresses are proven after that.
         for _ in 0..200 {
@@ -132,6 +132,16 @@ impl Lab {
         packets
     }
 
+    /// The server's sockets are open as soon as it asks for them.
+    fn open_sockets(&mut self) {
+        while let Some(event) = self.server.poll_event() {
+            if let Event::Open(socket, Bind::Towards { .. }) = event {
+                let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + socket.0 as u16));
+                self.server.handle_socket_open(self.now, socket, address);
+            }
+        }
+    }
+
     fn server_takes(&mut self, packets: Vec<Packet>) {
         for (link, mut octets) in packets {
             self.server.handle_input(self.now, link, &mut octets);
@@ -140,7 +150,7 @@ impl Lab {
 
     /// What the server has for the clients arrives there.
     fn clients_take(&mut self) {
-        while self.server.poll_event().is_some() {}
+        self.open_sockets();
         while let Some(transmit) = self.server.poll_transmit() {
             let SocketAddr::V4(remote) = transmit.link.remote else { unreachable!("all is IPv4 here") };
             let [_, _, a, b] = remote.ip().octets();

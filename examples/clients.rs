@@ -23,7 +23,7 @@ use mptunnel::net::{EventLoop, raise_open_files_limit};
 use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::keyring::Keys;
 use mptunnel::tunnel::link::{Bind, Event, Link, SocketId};
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Security, ServerRole};
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use process::{Daemon, free_port};
 use rand::SeedableRng;
@@ -71,7 +71,7 @@ fn serve(listen: SocketAddr, target: SocketAddr) -> Result<()> {
     env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
     raise_open_files_limit()?;
     let key = Key::from_base64(&std::env::var("MPTUNNEL_KEY")?)?;
-    let role = Role::Server { listen, target: target.into() };
+    let role = ServerRole::new(listen, target.into()).into();
     let mut event_loop =
         EventLoop::new(Config { role, security: Security { encrypt: true, keys: Keys::Shared(key) } })?;
     println!("listening");
@@ -161,7 +161,7 @@ impl Crowd {
         let begin = Instant::now();
         let member = |number: usize| {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-            let role = Role::Client { listen, bridges: vec![Bridge::from(server)], copies: Copies::All };
+            let role = ClientRole::new(listen, vec![Bridge::from(server)]).into();
             let config =
                 Config { role, security: Security { encrypt: true, keys: Keys::Shared(key.clone()) } };
             let tunnel = Tunnel::new(begin, config, StdRng::from_rng(&mut rand::rng()));

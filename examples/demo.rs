@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use mptunnel::net::{EventLoop, Stopper};
 use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::keyring::Keys;
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Security, ServerRole};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 use lossy_bridge::{Faults, LossyBridge};
@@ -80,7 +80,7 @@ fn run() -> Result<Report, Box<dyn Error>> {
     let key = Key::generate(&mut rand::rng());
     let security = Security { encrypt: true, keys: Keys::Shared(key) };
 
-    let role = Role::Server { listen: ANY_PORT, target: echo_target.into() };
+    let role = ServerRole::new(ANY_PORT, echo_target.into()).into();
     let mpserver = Daemon::start("mpserver", Config { role, security: security.clone() })?;
     println!("  mpserver     {}  passes datagrams on to the echo target", mpserver.address);
 
@@ -95,7 +95,7 @@ fn run() -> Result<Report, Box<dyn Error>> {
     }
 
     let endpoints = bridges.iter().map(|bridge| Bridge::from(bridge.address())).collect();
-    let role = Role::Client { listen: ANY_PORT, bridges: endpoints, copies: Copies::All };
+    let role = ClientRole::new(ANY_PORT, endpoints).into();
     let mpclient = Daemon::start("mpclient", Config { role, security })?;
     println!("  mpclient     {}  takes the application's datagrams", mpclient.address);
 

@@ -23,7 +23,7 @@ use flooder::{Eavesdropper, Flooder};
 use load::{Load, Outcome, Sender};
 use mptunnel::net::EventLoop;
 use mptunnel::tunnel::key::Key;
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Role, Security, ServerRole};
 use mptunnel::tunnel::wire::Mode;
 use process::{Daemon, free_port};
 
@@ -91,11 +91,9 @@ fn serve(command: &DaemonCommand) -> Result<()> {
     let role = match command {
         DaemonCommand::Client { listen, bridges } => {
             let bridges = bridges.iter().map(|address| Bridge::from(*address)).collect();
-            Role::Client { listen: *listen, bridges, copies: Copies::All }
+            Role::from(ClientRole::new(*listen, bridges))
         }
-        DaemonCommand::Server { listen, target } => {
-            Role::Server { listen: *listen, target: (*target).into() }
-        }
+        DaemonCommand::Server { listen, target } => ServerRole::new(*listen, (*target).into()).into(),
     };
     let key = match std::env::var("MPTUNNEL_KEY")? {
         none if none.is_empty() => None,

@@ -115,8 +115,8 @@ pub fn serve(
     keep_memory_private();
     let Settings { config, summary, control, metrics } = settings;
     let name = match config.role {
-        Role::Client { .. } => Program::Mpclient.name(),
-        Role::Server { .. } => Program::Mpserver.name(),
+        Role::Client(_) => Program::Mpclient.name(),
+        Role::Server(_) => Program::Mpserver.name(),
     };
     let mut event_loop = EventLoop::new(config)?;
     event_loop

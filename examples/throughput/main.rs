@@ -23,7 +23,7 @@ use load::{Load, Outcome, Sender};
 use mptunnel::net::EventLoop;
 use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::keyring::Keys;
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role, Security};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Role, Security, ServerRole};
 use process::{Daemon, free_port};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -91,10 +91,10 @@ fn serve(command: &DaemonCommand) -> Result<()> {
         DaemonCommand::Client { listen, server_port, paths, encrypt } => {
             let bridge = |host| Bridge::from(SocketAddr::from(([127, 0, 0, host], *server_port)));
             let bridges = (1..=*paths).map(bridge).collect();
-            (Role::Client { listen: *listen, bridges, copies: Copies::All }, encrypt)
+            (Role::from(ClientRole::new(*listen, bridges)), encrypt)
         }
         DaemonCommand::Server { listen, target, encrypt } => {
-            (Role::Server { listen: *listen, target: (*target).into() }, encrypt)
+            (ServerRole::new(*listen, (*target).into()).into(), encrypt)
         }
     };
     let key = Key::from_base64(&std::env::var("MPTUNNEL_KEY")?)?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use mptunnel::tunnel::key::{KEY_LEN, Key};
 use mptunnel::tunnel::link::{Endpoint, Host};
-use mptunnel::tunnel::role::{Bridge, Config, Copies, LossTarget, Role, Security};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Copies, LossTarget, Role, Security, ServerRole};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::insider::Insider;
@@ -81,10 +81,11 @@ impl Setup {
                 ..Bridge::from(endpoint(bridge(number), format!("bridge{number}.example")))
             });
             let copies = if self.names { Copies::Target(LossTarget(10_000)) } else { Copies::All };
-            Role::Client { listen: ([127, 0, 0, 1], 3000).into(), bridges: bridges.collect(), copies }
+            let listen = ([127, 0, 0, 1], 3000).into();
+            Role::from(ClientRole { copies, ..ClientRole::new(listen, bridges.collect()) })
         } else {
             let target = endpoint(target(), "target.example".to_owned());
-            Role::Server { listen: ([0, 0, 0, 0], 2000).into(), target }
+            ServerRole::new(([0, 0, 0, 0], 2000).into(), target).into()
         };
         let (encrypt, key) = self.modes[end];
         let key = key.map(|number| Key::generate(&mut StdRng::seed_from_u64(number)));

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{DEFAULT_BIND, notes, values};
+use super::{DEFAULT_BIND, notes, targets, values};
+use crate::tunnel::allow::Rule;
 use crate::tunnel::link::Host;
 
 /// What both programs take.
@@ -144,6 +145,10 @@ pub struct ServeArgs {
     /// Address to listen on; the default takes both IP versions
     #[arg(long, value_name = "ADDRESS", value_parser = values::bind, default_value = DEFAULT_BIND)]
     pub bind: IpAddr,
+
+    /// Let clients forward here too: HOST|CIDR[:PORT[-PORT]]; may be repeated
+    #[arg(long, value_name = "TARGET", value_parser = targets::rule)]
+    pub allow_target: Vec<Rule>,
 
     /// The options of both programs.
     #[command(flatten)]

@@ -4,6 +4,7 @@
 //! # a remark, here or behind a line
 //! 1.2.3.4 4000                    a bridge: HOST PORT [OPTION ...]
 //! listen = 127.0.0.1:3000         a setting: NAME = VALUE
+//! forward = 127.0.0.1:53 dns:53   the one setting that may come more than once
 //! ```
 //!
 //! A line is a setting if nothing but its name stands before the first `=`, otherwise a bridge; so
@@ -17,10 +18,10 @@ use std::path::{Path, PathBuf};
 use super::steering::{self, Options};
 use super::values::{self, Quoted};
 use super::words::SETTINGS;
-use super::{Mistake, Mistakes, Place, file};
+use super::{Mistake, Mistakes, Place, file, targets};
 use crate::tunnel::link::{Endpoint, Host, Uplink};
 use crate::tunnel::path::MAX_PATHS;
-use crate::tunnel::role::{Bridge, Copies};
+use crate::tunnel::role::{Bridge, Copies, Forward, MAX_FORWARDS};
 
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub(super) struct ClientFile {
     /// The key's file, and the line that names it.
     pub(super) key_file: Option<(Place, PathBuf)>,
     pub(super) copies: Copies,
+    pub(super) forwards: Vec<Forward>,
+    /// Where each forward is written.
+    pub(super) forward_places: Vec<Place>,
     /// What is taken, as the program of 2014 took it, but hardly meant.
     pub(super) warnings: Vec<Mistake>,
 }
@@ -150,7 +154,8 @@ impl Parser<'_> {
             self.mistake(format!("unknown setting {}: there are {known}", Quoted(name)));
             return;
         };
-        if let Some((_, line)) = self.seen.settings.iter().find(|(seen, _)| *seen == name) {
+        let once = |line: &&(&str, usize)| line.0 == name && name != "forward";
+        if let Some((_, line)) = self.seen.settings.iter().find(once) {
             self.mistake(format!("{name} is set in line {line} already: take one of the two out"));
             return;
         }
@@ -193,7 +198,26 @@ impl Parser<'_> {
                 let target = self.keep(name, steering::target_loss(value));
                 self.file.copies = target.map_or_else(Copies::default, Copies::Target);
             }
+            "forward" => {
+                if let Some(forward) = self.keep(name, targets::forward(value)) {
+                    self.add_forward(forward);
+                }
+            }
             _ => unreachable!("SETTINGS lists the names above"),
+        }
+    }
+
+    fn add_forward(&mut self, forward: Forward) {
+        let listen = forward.listen;
+        let mut both = self.file.forwards.iter().zip(&self.file.forward_places);
+        if let Some((_, place)) = both.find(|(other, _)| other.listen == listen) {
+            let line = place.line;
+            self.mistake(format!("forward from {listen} is in line {line} already: take one of the two out"));
+        } else if self.file.forwards.len() == MAX_FORWARDS {
+            self.mistake(format!("forward from {listen} is one too many: at most {MAX_FORWARDS} are taken"));
+        } else {
+            self.file.forwards.push(forward);
+            self.file.forward_places.push(self.place());
         }
     }
 
@@ -240,7 +264,7 @@ impl Parser<'_> {
     }
 
     fn add_bridge(&mut self, bridge: Bridge) {
-        let same = (canonical(&bridge.endpoint), bridge.bind.clone());
+        let same = (bridge.endpoint.canonical(), bridge.bind.clone());
         if let Some(line) = self.seen.bridges.insert(same, self.line) {
             self.warn(format!("bridge {bridge} is in line {line} too: it carries every datagram twice"));
         }
@@ -261,15 +285,6 @@ impl Parser<'_> {
 
 fn setting_names() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().map(|word| word.name)
-}
-
-/// The endpoint in the spelling that all spellings of it share.
-fn canonical(endpoint: &Endpoint) -> Endpoint {
-    let host = match &endpoint.host {
-        Host::Ip(ip) => Host::Ip(ip.to_canonical()),
-        Host::Name(name) => Host::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()),
-    };
-    Endpoint { host, port: endpoint.port }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
 //! `mpclient.conf`, `client_file` reads that file, whose words are in [`words`], `steering` what it says of
-//! paths, `security` finds the keys (`key_files` reads their files) and what `MPTUNNEL_ENCRYPT` says, `logging`
+//! paths, `targets` where flows may lead, `security` finds the keys (`key_files` reads their files) and what
+//! `MPTUNNEL_ENCRYPT` says, `logging`
 //! what `RUST_LOG` does. [`notes`] has what `--help` says besides. Here they meet: arguments as typed become a
 //! `Config` as meant.
 //!
@@ -18,6 +19,7 @@ mod logging;
 pub mod notes;
 mod security;
 mod steering;
+mod targets;
 mod values;
 pub mod words;
 
@@ -31,7 +33,7 @@ pub use security::Variables;
 pub(crate) use values::without_keys;
 
 use crate::tunnel::link::{Endpoint, Host};
-use crate::tunnel::role::{Config, Role, Security};
+use crate::tunnel::role::{Allowed, ClientRole, Config, Role, Security, ServerRole};
 use crate::tunnel::snapshot::Program;
 use args::{ClientArgs, ServeArgs};
 use key_files::End;
@@ -61,9 +63,9 @@ pub struct Settings {
 impl Settings {
     fn new(config: Config, key_source: &str, control: ControlPath, metrics: Option<SocketAddr>) -> Self {
         let leads_to = match &config.role {
-            Role::Client { bridges, .. } if bridges.len() == 1 => "1 bridge".to_owned(),
-            Role::Client { bridges, .. } => format!("{} bridges", bridges.len()),
-            Role::Server { target, .. } => format!("target {target}"),
+            Role::Client(ClientRole { bridges, .. }) if bridges.len() == 1 => "1 bridge".to_owned(),
+            Role::Client(ClientRole { bridges, .. }) => format!("{} bridges", bridges.len()),
+            Role::Server(ServerRole { target, .. }) => format!("target {target}"),
         };
         let encryption = if config.security.encrypt { "on" } else { "off" };
         let summary = format!("{leads_to}, {key_source}, encryption {encryption}");
@@ -128,11 +130,22 @@ fn read_client(
         let text = format!("bridge {itself} is mpclient itself, which listens there: name another address");
         mistakes.add(Some(place.clone()), text);
     }
+    for (forward, place) in file.iter().flat_map(|file| file.forwards.iter().zip(&file.forward_places)) {
+        if forward.listen == listen {
+            let text =
+                format!("{listen} is where mpclient listens anyway: name another address or port to forward");
+            mistakes.add(Some(place.clone()), text);
+        }
+    }
     if let (Some(file), Some(security)) = (file, security)
         && mistakes.is_empty()
     {
-        let role = Role::Client { listen, bridges: file.bridges, copies: file.copies };
-        let config = Config { role, security };
+        let role = ClientRole {
+            copies: file.copies,
+            forwards: file.forwards,
+            ..ClientRole::new(listen, file.bridges)
+        };
+        let config = Config { role: role.into(), security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
         let control = control_path(Program::Mpclient, args.shared.control.as_deref(), variables);
         let metrics = args.shared.metrics.or(file.metrics);
@@ -185,7 +198,8 @@ fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mist
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
-    let config = Config { role: Role::Server { listen, target }, security };
+    let role = ServerRole { allowed: Allowed(args.allow_target.clone()), ..ServerRole::new(listen, target) };
+    let config = Config { role: role.into(), security };
     let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
     Ok(Settings::new(config, &sources.to_string(), control, args.shared.metrics))
 }

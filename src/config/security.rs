@@ -159,18 +159,24 @@ pub(super) fn warn(config: &Config) {
 }
 
 fn listener_warning(config: &Config) -> Option<String> {
-    let Role::Client { listen, .. } = config.role else { return None };
-    (!listen.ip().to_canonical().is_loopback())
-        .then(|| format!("listening on {listen}: whoever reaches this address can use the tunnel"))
+    let Role::Client(role) = &config.role else { return None };
+    let listeners = std::iter::once(role.listen).chain(role.forwards.iter().map(|forward| forward.listen));
+    let open: Vec<_> = listeners
+        .filter(|listen| !listen.ip().to_canonical().is_loopback())
+        .map(|listen| listen.to_string())
+        .collect();
+    let reaches = if open.len() == 1 { "this address" } else { "these addresses" };
+    (!open.is_empty())
+        .then(|| format!("listening on {}: whoever reaches {reaches} can use the tunnel", open.join(", ")))
 }
 
 fn warning(config: &Config) -> Option<String> {
     let (stranger, remedy) = match config.role {
-        Role::Client { .. } => (
+        Role::Client(_) => (
             "the server is not authenticated: anybody on the way may pose as it",
             "copy mpserver's key file here and name it with --key-file FILE",
         ),
-        Role::Server { .. } => (
+        Role::Server(_) => (
             "anybody may connect",
             "make a key with \"(umask 077; mpserver genkey > FILE)\" and give it to both ends with \
              --key-file FILE",
@@ -194,7 +200,7 @@ fn warning(config: &Config) -> Option<String> {
 mod tests {
     use super::*;
     use crate::tunnel::link::{Endpoint, Host};
-    use crate::tunnel::role::Copies;
+    use crate::tunnel::role::{ClientRole, ServerRole};
     use rand::{SeedableRng, rngs::StdRng};
 
     fn key(seed: u64) -> Key {
@@ -265,9 +271,8 @@ mod tests {
     #[test]
     fn a_configuration_is_warned_of_for_what_it_leaves_open_and_only_for_that() {
         let target = Endpoint { host: Host::Name("target".into()), port: 1 };
-        let server = Role::Server { listen: super::super::DEFAULT_LISTEN, target };
-        let client =
-            Role::Client { listen: super::super::DEFAULT_LISTEN, bridges: Vec::new(), copies: Copies::All };
+        let server = Role::from(ServerRole::new(super::super::DEFAULT_LISTEN, target));
+        let client = Role::from(ClientRole::new(super::super::DEFAULT_LISTEN, Vec::new()));
         let warning_of = |role: &Role, encrypt, key: Option<Key>| {
             warning(&Config { role: role.clone(), security: Security { encrypt, keys: key.into() } })
         };

@@ -21,7 +21,7 @@ impl Word {
     }
 }
 
-/// The settings, each at most once in a file.
+/// The settings, each at most once in a file, but for `forward`.
 pub const SETTINGS: &[Word] = &[
     Word {
         name: "listen",
@@ -60,6 +60,14 @@ pub const SETTINGS: &[Word] = &[
         text: "Metrics for Prometheus are served at http://ADDRESS:PORT/metrics; nowhere by default. The option \
                --metrics goes before it. Whoever reaches the address can read them, so one that others than this \
                machine can reach is warned of. A change takes a restart.",
+    },
+    Word {
+        name: "forward",
+        value: "ADDRESS:PORT HOST:PORT",
+        example: "127.0.0.1:5353 dns.example.org:53",
+        text: "Datagrams that applications send to the first of the two go to the second, and not to mpserver's \
+               own target. mpserver looks the host up, and must be told to allow it (--allow-target). May be there \
+               up to 64 times, each with an address of its own. A change takes effect at SIGHUP.",
     },
 ];
 

@@ -146,11 +146,16 @@ impl EventLoop {
             troubles: HashMap::new(),
             uplinks_seen: now,
         };
-        let Some(Event::Open(LISTENER, Bind::Listen(address))) = this.tunnel.poll_event() else {
-            unreachable!("the first thing a tunnel asks for is its listener");
-        };
-        let opened = this.sockets.open(LISTENER, Bind::Listen(address));
-        opened.map_err(|error| StartError::Listen(address, error))?;
+        while let Some(event) = this.tunnel.poll_event() {
+            match event {
+                Event::Open(id, Bind::Listen(address)) => {
+                    let opened = this.sockets.open(id, Bind::Listen(address));
+                    opened.map_err(|error| StartError::Listen(address, error))?;
+                    this.note_ready(id);
+                }
+                event => this.obey(now, event),
+            }
+        }
         Ok(this)
     }
 
@@ -272,11 +277,7 @@ impl EventLoop {
     /// Does what the tunnel asks, and sends what it has.
     fn flush(&mut self, now: Instant) {
         while let Some(event) = self.tunnel.poll_event() {
-            match event {
-                Event::Open(id, bind) => self.open(now, id, bind),
-                Event::Close(id) => self.sockets.close(id),
-                Event::Resolve(name, endpoint) => self.resolver.look_up(name, endpoint),
-            }
+            self.obey(now, event);
         }
         while let Some(transmit) = self.tunnel.poll_transmit() {
             self.sockets.send(now, transmit);
@@ -286,11 +287,27 @@ impl EventLoop {
         }
     }
 
+    fn obey(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Open(id, bind) => self.open(now, id, bind),
+            Event::Close(id) => self.sockets.close(id),
+            Event::Resolve(name, endpoint) => self.resolver.look_up(name, endpoint),
+        }
+    }
+
     fn open(&mut self, now: Instant, id: SocketId, bind: Bind) {
-        let Err(error) = self.sockets.open(id, bind.clone()) else {
+        let opened = self.sockets.open(id, bind.clone());
+        let Err(error) = opened else {
+            if let Some(address) = self.sockets.local_addr(id) {
+                self.tunnel.handle_socket_open(now, id, address);
+            }
             // What arrived before the registration is not told.
             return self.note_ready(id);
         };
+        if let Bind::Listen(address) = bind {
+            warn!("{}; not before the configuration is read again", StartError::Listen(address, error));
+            return self.tunnel.handle_socket_error(now, id);
+        }
         if let Bind::Towards { over: Some(uplink), .. } = &bind
             && let Some(reason) = uplink::missing(uplink, &error)
         {
@@ -325,7 +342,7 @@ impl EventLoop {
     #[cold]
     fn complain(&mut self, now: Instant, trouble: &Trouble) {
         let Trouble { link, error, unsent } = trouble;
-        let about = if link.socket == LISTENER { About::Listener } else { About::Address(link.remote) };
+        let about = if link.socket.listens() { About::Listener } else { About::Address(link.remote) };
         if !self.deserves_line(now, about) {
             return;
         }

@@ -18,7 +18,6 @@ use socket2::SockRef;
 
 use super::options::{self, BUFFER_LEN};
 use super::uplink;
-use crate::tunnel::LISTENER;
 use crate::tunnel::link::{Bind, Link, SocketId, Transmit, Uplink};
 
 /// Each receive slot takes the longest run that coalescing makes.
@@ -94,8 +93,8 @@ impl Sockets {
     pub(super) fn open(&mut self, id: SocketId, bind: Bind) -> io::Result<()> {
         let (socket, towards) = match bind {
             Bind::Listen(address) => (listener(address)?, None),
-            Bind::Towards { remote, over } => {
-                (uplink::socket_towards(remote, over.as_ref())?, Some(Towards { remote, over }))
+            Bind::Towards { remote, over, port } => {
+                (uplink::socket_towards(remote, over.as_ref(), port)?, Some(Towards { remote, over }))
             }
         };
         self.note_buffers(options::enlarge_buffers(&socket));
@@ -151,7 +150,7 @@ impl Sockets {
         for (meta, slot) in meta.iter().zip(&mut slots).take(count) {
             // A reply leaves from the address that was spoken to. Our other sockets let the system choose
             // anew each time.
-            let local = meta.dst_ip.filter(|_| id == LISTENER).map(|ip| ip.to_canonical());
+            let local = meta.dst_ip.filter(|_| id.listens()).map(|ip| ip.to_canonical());
             let Some(remote) = sender(meta.addr) else { continue };
             let link = Link { socket: id, remote, local };
             let octets = &mut slot[..meta.len];
@@ -344,6 +343,8 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 mod tests {
     use mio::Poll;
 
+    use crate::tunnel::LISTENER;
+
     use super::*;
 
     const PATH: SocketId = SocketId(1);
@@ -354,7 +355,7 @@ mod tests {
         let mut sockets = Sockets::new(poll.registry().try_clone().expect("its registry"));
         sockets.open(LISTENER, Bind::Listen((loopback.into(), 0).into())).expect("a listener");
         let address = sockets.local_addr(LISTENER).expect("its address");
-        sockets.open(PATH, Bind::Towards { remote: address, over: None }).expect("a socket");
+        sockets.open(PATH, Bind::Towards { remote: address, over: None, port: None }).expect("a socket");
         (poll, sockets, address)
     }
 

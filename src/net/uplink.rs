@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
 
 use mio::net::UdpSocket;
 use socket2::Socket;
@@ -12,14 +13,20 @@ use socket2::Socket;
 use super::options;
 use crate::tunnel::link::Uplink;
 
-/// A socket that speaks with `remote`, over this uplink if one is named.
-pub(super) fn socket_towards(remote: SocketAddr, over: Option<&Uplink>) -> io::Result<Socket> {
+/// A socket that speaks with `remote`, over this uplink if one is named, from this port if one is named
+/// and nobody has it.
+pub(super) fn socket_towards(
+    remote: SocketAddr,
+    over: Option<&Uplink>,
+    port: Option<NonZeroU16>,
+) -> io::Result<Socket> {
     let any = match remote {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let ip = if let Some(Uplink::Address(ip)) = over { *ip } else { any };
-    let socket = options::bound((ip, 0).into())?;
+    let wanted = port.and_then(|port| options::bound((ip, port.get()).into()).ok());
+    let socket = wanted.map_or_else(|| options::bound((ip, 0).into()), Ok)?;
     if let Some(Uplink::Interface(name)) = over {
         interface::bind(&socket, name)?;
     }

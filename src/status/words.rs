@@ -114,6 +114,8 @@ pub(super) fn reason(reject: Reject) -> &'static str {
         Reject::TooLarge => "too large",
         Reject::QueueFull => "waited too long",
         Reject::NoTarget => "without a target",
+        Reject::NotAllowed => "for targets not allowed",
+        Reject::NoSocket => "for want of a socket",
     }
 }
 

@@ -248,7 +248,7 @@ impl Way {
         }
         let remote = self.addresses[self.tried];
         self.tried += 1;
-        let socket = fabric.open_socket(Bind::Towards { remote, over: self.bridge.bind.clone() });
+        let socket = fabric.open_socket(Bind::Towards { remote, over: self.bridge.bind.clone(), port: None });
         self.link = Some(Link { socket, remote, local: None });
         if self.tried < self.addresses.len() {
             self.next_address.at = Some(now + NEXT_ADDRESS);

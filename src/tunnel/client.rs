@@ -10,7 +10,9 @@
 //! latest every [`REKEY_AFTER`].
 
 mod bridges;
+pub mod flows;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use log::Level;
@@ -18,17 +20,18 @@ use rand::RngExt;
 
 use super::bridge::Way;
 use super::chronicle::Kind;
-use super::fabric::{Fabric, HOUSEKEEPING};
+use super::fabric::{Fabric, HOUSEKEEPING, LISTENER};
 use super::handshake::Initiator;
 use super::keyring::KeyId;
-use super::link::{Link, NameId, PeerId};
+use super::link::{Link, NameId, PeerId, Target};
 use super::outbox::To;
 use super::path::USABLE_FOR;
 use super::probing::{Phase, Probing, Standing};
-use super::role::{Bridge, Copies};
+use super::role::ClientRole;
 use super::session::Session;
 use super::silence::Silence;
-use super::wire::{ClientId, Control, FlowId, Header, Reject, SessionId, Type};
+use super::wire::{ClientId, Control, Header, Reject, SessionId, Type, Verdict};
+use flows::{Listener, Reopening};
 
 /// New keys are asked for when the old ones are this old: early enough before
 /// [`SESSION_LIFETIME`](super::peer::SESSION_LIFETIME) to survive minutes in which nothing gets
@@ -63,6 +66,11 @@ pub struct Client {
     housekeeping: Instant,
     /// When the paths are to be chosen anew.
     steer_at: Option<Instant>,
+    /// Where applications send to.
+    listeners: Vec<Listener>,
+    reopening: Reopening,
+    /// What was said of targets.
+    told: HashSet<(Target, Verdict)>,
 }
 
 struct Handshake {
@@ -95,7 +103,7 @@ enum Why {
 
 impl Client {
     /// A client whose bridges are yet to be looked up.
-    pub fn new(now: Instant, bridges: Vec<Bridge>, copies: Copies, fabric: &mut Fabric) -> Self {
+    pub fn new(now: Instant, role: ClientRole, fabric: &mut Fabric) -> Self {
         let id = ClientId(fabric.rng.random());
         let key = fabric.security.keys.shared().map_or(KeyId::NONE, KeyId::of);
         let peer = fabric.add_peer(now, key, id);
@@ -111,28 +119,16 @@ impl Client {
             silence: Silence::default(),
             housekeeping: now,
             steer_at: None,
+            listeners: vec![Listener { socket: LISTENER, address: role.listen, target: Target::Default }],
+            reopening: Reopening::default(),
+            told: HashSet::new(),
         };
-        for (path, bridge) in bridges.into_iter().enumerate() {
+        this.listen(now, role.forwards, fabric);
+        for (path, bridge) in role.bridges.into_iter().enumerate() {
             this.add(path, now, bridge, fabric);
         }
-        this.set_policy(copies, fabric);
+        this.set_policy(role.copies, fabric);
         this
-    }
-
-    /// Gives an application's address a flow.
-    pub fn open_flow(
-        &mut self,
-        now: Instant,
-        local: Link,
-        fabric: &mut Fabric,
-    ) -> Result<(PeerId, FlowId), Reject> {
-        let flows = &mut fabric.peers[self.peer.0].flows;
-        if flows.is_full() {
-            return Err(Reject::FlowLimit);
-        }
-        let flow = flows.free_id();
-        fabric.add_flow(now, self.peer, flow, local);
-        Ok((self.peer, flow))
     }
 
     /// Notes that a datagram passes, either way.
@@ -161,6 +157,7 @@ impl Client {
             fabric.routes.remove(&id);
         }
         self.shake_hands(now, fabric);
+        self.ask_due(now, fabric);
         self.steer_at = fabric.steer(now);
         for path in 0..self.ways.len() {
             if self.probe_due(path, now, fabric).is_some_and(|due| now >= due) {
@@ -179,6 +176,7 @@ impl Client {
         if let Some(handshake) = &self.handshake {
             next = next.min(handshake.next);
         }
+        next = self.reopening.at().map_or(next, |at| next.min(at));
         next = self.probing.next_change(now).map_or(next, |at| next.min(at));
         let proof =
             self.proof.as_ref().map(|proof| if now < proof.late_at { proof.late_at } else { proof.by });
@@ -380,6 +378,7 @@ impl Client {
         }
         self.proof = None;
         self.handshake = None;
+        self.reopen_all(now, fabric);
         fabric.counters.handshakes += 1;
         match self.trying.take() {
             // Where keys were asked for in vain for long, that was said.

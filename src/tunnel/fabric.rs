@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::chronicle::Chronicle;
+use super::flow::{Flow, Flows};
 use super::keyring::KeyId;
 use super::link::{Bind, Event, Link, PeerId, SocketId};
 use super::outbox::Outbox;
@@ -19,6 +20,14 @@ use super::wire::{ClientId, Clock, FlowId, SessionId};
 
 /// The socket that a program listens on: applications at mpclient, bridges at mpserver.
 pub const LISTENER: SocketId = SocketId(0);
+
+impl SocketId {
+    /// Whether the socket is a listener: mpserver's one, or any of mpclient's.
+    #[inline]
+    pub fn listens(self) -> bool {
+        self == LISTENER || self.0 & Self::LISTENS != 0
+    }
+}
 
 /// How often what only ages is looked at.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -47,12 +56,13 @@ pub struct Fabric {
     pub timer: Instant,
     /// When it all began: the hour of our clock.
     pub begun: Instant,
+    flow_idle: Duration,
     next_socket: u32,
 }
 
 impl Fabric {
-    /// A fabric with nothing in it.
-    pub fn new(now: Instant, security: Security, rng: StdRng) -> Self {
+    /// A fabric with nothing in it, whose flows end when they have been idle for this long.
+    pub fn new(now: Instant, security: Security, flow_idle: Duration, rng: StdRng) -> Self {
         Self {
             security,
             rng,
@@ -65,6 +75,7 @@ impl Fabric {
             chronicle: Chronicle::default(),
             begun: now,
             timer: now,
+            flow_idle,
             next_socket: LISTENER.0 + 1,
         }
     }
@@ -76,10 +87,23 @@ impl Fabric {
 
     /// Has a socket opened.
     pub fn open_socket(&mut self, bind: Bind) -> SocketId {
-        let socket = SocketId(self.next_socket);
-        // Four billion sockets on, the numbers of the first are long free.
-        self.next_socket = self.next_socket.checked_add(1).unwrap_or(LISTENER.0 + 1);
+        let socket = self.next_socket();
         self.events.push_back(Event::Open(socket, bind));
+        socket
+    }
+
+    /// Has a further listener opened.
+    pub fn open_listener(&mut self, address: SocketAddr) -> SocketId {
+        let socket = SocketId(self.next_socket().0 | SocketId::LISTENS);
+        self.events.push_back(Event::Open(socket, Bind::Listen(address)));
+        socket
+    }
+
+    fn next_socket(&mut self) -> SocketId {
+        let socket = SocketId(self.next_socket);
+        // Two billion sockets on, the numbers of the first are long free.
+        self.next_socket = (self.next_socket + 1) % SocketId::LISTENS;
+        self.next_socket = self.next_socket.max(LISTENER.0 + 1);
         socket
     }
 
@@ -108,14 +132,19 @@ impl Fabric {
     pub fn add_peer(&mut self, now: Instant, key: KeyId, client: ClientId) -> PeerId {
         let entry = self.peers.vacant_entry();
         let id = PeerId(entry.key());
-        entry.insert(Peer::new(now, id, key, client));
+        entry.insert(Peer::new(now, id, key, client, Flows::new(self.flow_idle)));
         id
     }
 
-    /// Starts a flow between a peer and a local link.
-    pub fn add_flow(&mut self, now: Instant, peer: PeerId, flow: FlowId, local: Link) {
-        self.locals.insert((local.socket, local.remote), (peer, flow));
-        self.peers[peer.0].flows.insert(now, flow, local);
+    /// Starts a flow between a peer and its local link.
+    pub fn add_flow(&mut self, peer: PeerId, flow: Flow) {
+        self.locals.insert((flow.local.socket, flow.local.remote), (peer, flow.open.flow));
+        self.peers[peer.0].flows.insert(flow);
+    }
+
+    /// Forgets the local link of a flow that has ended. A socket that only the flow used is closed.
+    pub fn forget_local(&mut self, local: Link) {
+        forget_local(&mut self.locals, &mut self.events, local);
     }
 
     /// What each second brings at every peer: sessions and flows end of age, and what was counted is
@@ -149,8 +178,8 @@ impl Fabric {
         for session in peer.session_ids() {
             self.routes.remove(&session);
         }
-        for local in peer.flows.links() {
-            forget_local(&mut self.locals, &mut self.events, local);
+        for flow in peer.flows.iter() {
+            forget_local(&mut self.locals, &mut self.events, flow.local);
         }
     }
 }
@@ -161,7 +190,7 @@ fn forget_local(
     local: Link,
 ) {
     locals.remove(&(local.socket, local.remote));
-    if local.socket != LISTENER {
+    if !local.socket.listens() {
         events.push_back(Event::Close(local.socket));
     }
 }

@@ -1,36 +1,112 @@
-//! Flows: one application's datagrams, both ways. A flow has an id within its client, and at each
-//! end a local link: at mpclient the application's address behind the listener, at mpserver a
-//! socket of its own towards the target, so that each application has its own address there. It
-//! starts with its first datagram and ends when idle.
+//! Flows: one application's datagrams, both ways. A flow has an id within its client, a target, and
+//! at each end a local link: at mpclient the application's address behind a listener, at mpserver a
+//! socket of its own towards the target, so that each application has its own address there.
+//!
+//! It starts with its first datagram, which asks the server for it, and ends when idle. The client
+//! asks with every datagram until it is answered, and again in each new session, since the server
+//! may be another process by then: so it is told which source port the flow had, and takes it
+//! if it is free.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::link::Link;
-use super::wire::FlowId;
+use super::wire::{FlowId, Open, Reject, Verdict};
 
-/// A flow that carries nothing for this long ends. RFC 4787 (REQ-5) recommends five minutes or more
-/// for NATs.
+/// A flow that carries nothing for this long ends at the client. RFC 4787 (REQ-5) recommends five
+/// minutes or more for NATs.
 pub const FLOW_IDLE: Duration = Duration::from_secs(300);
+/// At the server it ends so much later: a client that uses a flow again just in time finds it.
+pub const FLOW_IDLE_AT_SERVER: Duration = Duration::from_secs(310);
 /// Flows of one peer. Each is an open file at the server. A fuzzer that has to open a thousand to see
 /// the limit sees little else.
 pub const MAX_FLOWS: usize = if cfg!(fuzzing) { 96 } else { 1024 };
 const _: () = assert!(MAX_FLOWS < FlowId::LIMIT as usize);
 
+/// One flow.
 #[derive(Debug)]
-struct Flow {
-    local: Link,
+pub struct Flow {
+    /// Where its datagrams come from and go to at this end.
+    pub local: Link,
+    /// What is asked for. Its port is the last one that the flow is known to have had at the server.
+    pub open: Open,
+    /// Whether its datagrams can go. At a server it is open.
+    pub state: State,
+    /// Where the server has found the target.
+    pub address: Option<SocketAddr>,
+    /// The client: when it was last asked for; the server: when that was last answered.
+    pub spoken: Option<Instant>,
+    /// The data counter of the newest answer in this session.
+    pub newest: Option<u64>,
     used: Instant,
 }
 
+/// What a client knows of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is asked for with every datagram.
+    Opening,
+    /// The server has it.
+    Open,
+    /// The server has refused it, and is asked again after this time.
+    Refused(Verdict, Instant),
+}
+
+impl Flow {
+    /// A flow that begins.
+    pub fn new(now: Instant, local: Link, open: Open, state: State) -> Self {
+        Self { local, open, state, address: None, spoken: None, newest: None, used: now }
+    }
+
+    /// Notes that it carries a datagram.
+    #[inline]
+    pub fn carries(&mut self, now: Instant) {
+        self.used = now;
+    }
+
+    /// What becomes of a datagram that wants to go to the server.
+    ///
+    /// # Errors
+    /// Why the server has refused the flow, and is not to be asked again yet.
+    #[inline]
+    pub fn state(&mut self, now: Instant) -> Result<State, Reject> {
+        match self.state {
+            State::Refused(verdict, until) if now < until => Err(reason(verdict)),
+            State::Refused(..) => {
+                self.state = State::Opening;
+                Ok(State::Opening)
+            }
+            state => Ok(state),
+        }
+    }
+}
+
+/// The reason that is counted when a datagram cannot go because of this answer.
+pub fn reason(verdict: Verdict) -> Reject {
+    match verdict {
+        Verdict::NotAllowed => Reject::NotAllowed,
+        Verdict::NoAddress => Reject::NoTarget,
+        Verdict::Limit => Reject::FlowLimit,
+        Verdict::NoSocket => Reject::NoSocket,
+        Verdict::Open | Verdict::Unknown => Reject::UnknownFlow,
+    }
+}
+
 /// One peer's flows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flows {
     flows: HashMap<FlowId, Flow>,
     next: u32,
+    idle: Duration,
 }
 
 impl Flows {
+    /// None yet; one ends when it has been idle for this long.
+    pub fn new(idle: Duration) -> Self {
+        Self { flows: HashMap::new(), next: 0, idle }
+    }
+
     /// Whether no flow can be added.
     pub fn is_full(&self) -> bool {
         self.flows.len() >= MAX_FLOWS
@@ -54,18 +130,19 @@ impl Flows {
     }
 
     /// Starts a flow.
-    pub fn insert(&mut self, now: Instant, id: FlowId, local: Link) {
-        self.flows.insert(id, Flow { local, used: now });
+    pub fn insert(&mut self, flow: Flow) {
+        self.flows.insert(flow.open.flow, flow);
     }
 
-    /// Notes that a flow's local end has sent, over this link: answers leave from the address that
-    /// it spoke to.
+    /// The flow with this id.
+    pub fn get(&self, id: FlowId) -> Option<&Flow> {
+        self.flows.get(&id)
+    }
+
+    /// The flow with this id, to be changed.
     #[inline]
-    pub fn sent(&mut self, now: Instant, id: FlowId, local: Link) {
-        if let Some(flow) = self.flows.get_mut(&id) {
-            flow.used = now;
-            flow.local = local;
-        }
+    pub fn get_mut(&mut self, id: FlowId) -> Option<&mut Flow> {
+        self.flows.get_mut(&id)
     }
 
     /// Where a datagram for this flow goes.
@@ -77,25 +154,39 @@ impl Flows {
     }
 
     /// Ends a flow.
-    pub fn remove(&mut self, id: FlowId) {
-        self.flows.remove(&id);
+    pub fn remove(&mut self, id: FlowId) -> Option<Flow> {
+        self.flows.remove(&id)
     }
 
-    /// Ends the idle flows and tells their local links.
-    pub fn expire(&mut self, now: Instant) -> Vec<Link> {
+    /// Ends the flows of which this holds, and tells their local links.
+    pub fn end(&mut self, mut ends: impl FnMut(&Flow) -> bool) -> Vec<Link> {
         let mut ended = Vec::new();
         self.flows.retain(|_, flow| {
-            let idle = now.saturating_duration_since(flow.used) >= FLOW_IDLE;
-            if idle {
+            let ends = ends(flow);
+            if ends {
                 ended.push(flow.local);
             }
-            !idle
+            !ends
         });
         ended
     }
 
-    /// All flows' local links.
-    pub fn links(&self) -> impl Iterator<Item = Link> + '_ {
-        self.flows.values().map(|flow| flow.local)
+    /// Ends the idle flows and tells their local links.
+    pub fn expire(&mut self, now: Instant) -> Vec<Link> {
+        let idle = self.idle;
+        self.end(|flow| now.saturating_duration_since(flow.used) >= idle)
+    }
+
+    /// Has all flows asked for again.
+    pub fn reopen(&mut self) {
+        for flow in self.flows.values_mut() {
+            flow.state = State::Opening;
+            flow.newest = None;
+        }
+    }
+
+    /// All flows.
+    pub fn iter(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.values()
     }
 }

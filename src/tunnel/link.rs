@@ -3,11 +3,18 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 
 /// Names one of our sockets. The tunnel gives the number, the event loop owns the descriptor behind
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
+
+impl SocketId {
+    /// A client's listeners beside its first have this bit, so that packets and datagrams are told
+    /// apart at a glance.
+    pub const LISTENS: u32 = 1 << 31;
+}
 
 /// Numbers the peers of one tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,8 +54,9 @@ impl<'a> Transmit<'a> {
 /// What the tunnel asks of the event loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Open a UDP socket under this id. A failure is told with `Tunnel::handle_socket_error`, and that
-    /// the uplink is missing, now or later, with `Tunnel::handle_uplink_lost`.
+    /// Open a UDP socket under this id. That it is open is told with `Tunnel::handle_socket_open`, a
+    /// failure with `Tunnel::handle_socket_error`, and that the uplink is missing, now or later, with
+    /// `Tunnel::handle_uplink_lost`.
     Open(SocketId, Bind),
     /// Close the socket.
     Close(SocketId),
@@ -62,12 +70,14 @@ pub enum Event {
 pub enum Bind {
     /// A listener's own address, which must be had.
     Listen(SocketAddr),
-    /// Any port from which the remote address can be reached.
+    /// A port from which the remote address can be reached.
     Towards {
         /// The one address to speak with.
         remote: SocketAddr,
         /// The uplink to leave by; otherwise the system's routes decide.
         over: Option<Uplink>,
+        /// The port to have, if it is free; otherwise any.
+        port: Option<NonZeroU16>,
     },
 }
 
@@ -97,6 +107,8 @@ pub enum NameId {
     Bridge(u32),
     /// The server's target.
     Target,
+    /// A target that clients name, by its number.
+    Named(u32),
 }
 
 /// A host as a user writes it: an address, or a name to look up.
@@ -115,6 +127,36 @@ pub struct Endpoint {
     pub host: Host,
     /// The port, never 0.
     pub port: u16,
+}
+
+/// Where a flow leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// To the target that mpserver was started with.
+    Default,
+    /// To one that the client names.
+    Named(Endpoint),
+}
+
+/// As it stands in the log.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("mpserver's own target"),
+            Self::Named(endpoint) => endpoint.fmt(f),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The endpoint in the spelling that all spellings of it share.
+    pub fn canonical(&self) -> Self {
+        let host = match &self.host {
+            Host::Ip(ip) => Host::Ip(ip.to_canonical()),
+            Host::Name(name) => Host::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()),
+        };
+        Self { host, port: self.port }
+    }
 }
 
 impl From<SocketAddr> for Endpoint {

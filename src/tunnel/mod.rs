@@ -11,6 +11,7 @@
 //! `poll_event` and `poll_transmit` until both have no more, then wait until `poll_timeout`.
 
 pub mod aead;
+pub mod allow;
 pub mod arrivals;
 mod bridge;
 pub mod choice;
@@ -57,13 +58,14 @@ use chronicle::Kind;
 use client::Client;
 use fabric::Fabric;
 pub use fabric::LISTENER;
+use flow::{FLOW_IDLE, FLOW_IDLE_AT_SERVER};
 use journal::Journal;
-use link::{Bind, Event, Link, NameId, PeerId, SocketId, Transmit};
+use link::{Bind, Event, Link, NameId, SocketId, Transmit};
 use outbox::To;
 use role::{Config, Role};
 use server::Server;
 use stats::{Counters, Holdings};
-use wire::{FlowId, HEADER_LEN, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
+use wire::{HEADER_LEN, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 
 /// One end of the tunnel.
 pub struct Tunnel {
@@ -83,46 +85,53 @@ impl Tunnel {
     /// A tunnel that begins to work with the first `handle_timeout`. Everything random in it comes
     /// from `rng`.
     pub fn new(now: Instant, config: Config, rng: StdRng) -> Self {
-        let mut fabric = Fabric::new(now, config.security, rng);
+        let (security, flow_idle) = match config.role {
+            Role::Client(_) => (config.security, FLOW_IDLE),
+            Role::Server(_) => (config.security, FLOW_IDLE_AT_SERVER),
+        };
+        let mut fabric = Fabric::new(now, security, flow_idle, rng);
         let (side, listen) = match config.role {
-            Role::Client { listen, bridges, copies } => {
-                (Side::Client(Client::new(now, bridges, copies, &mut fabric)), listen)
+            Role::Client(role) => {
+                let listen = role.listen;
+                (Side::Client(Client::new(now, role, &mut fabric)), listen)
             }
-            Role::Server { listen, target } => (Side::Server(Server::new(now, target, &mut fabric)), listen),
+            Role::Server(role) => {
+                let listen = role.listen;
+                (Side::Server(Server::new(now, role, &mut fabric)), listen)
+            }
         };
         fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
         Self { side, listen, since: now, fabric }
     }
 
     /// Takes what can be changed while it runs from a configuration that was read anew: a client's
-    /// bridges, and how many copies it wants; a server's keys. What else is different at a client is
-    /// named in the log; a server's other settings are its arguments, which cannot change.
+    /// bridges, how many copies it wants, and what it forwards; a server's keys. What else is different at
+    /// a client is named in the log; a server's other settings are its arguments, which cannot change.
     pub fn reconfigure(&mut self, now: Instant, config: Config) {
-        let (client, listen, bridges, copies) = match (&mut self.side, config.role) {
-            (Side::Client(client), Role::Client { listen, bridges, copies }) => {
-                (client, listen, bridges, copies)
-            }
-            (Side::Server(server), Role::Server { .. }) => {
+        let (client, role) = match (&mut self.side, config.role) {
+            (Side::Client(client), Role::Client(role)) => (client, role),
+            (Side::Server(server), Role::Server(_)) => {
                 return server.take_keys(now, config.security.keys, &mut self.fabric);
             }
             _ => return debug_assert!(false, "no tunnel changes sides"),
         };
-        if listen != self.listen {
-            let text =
-                format!("listen is {listen} now, which takes a restart: until then it stays {}", self.listen);
+        if role.listen != self.listen {
+            let (listen, before) = (role.listen, self.listen);
+            let text = format!("listen is {listen} now, which takes a restart: until then it stays {before}");
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         if config.security.keys.shared() != self.fabric.security.keys.shared() {
             let text = "the key is another one now, which takes a restart of both ends: until then the old one counts";
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
-        client.reconfigure(now, bridges, copies, &mut self.fabric);
+        client.listen(now, role.forwards, &mut self.fabric);
+        client.reconfigure(now, role.bridges, role.copies, &mut self.fabric);
     }
 
     /// Takes what was received on a link. It is opened in place.
     #[inline]
     pub fn handle_input(&mut self, now: Instant, link: Link, octets: &mut [u8]) {
-        let local = (link.socket == LISTENER) == matches!(self.side, Side::Client(_));
+        let local = link.socket.listens() == matches!(self.side, Side::Client(_));
         let taken = if local { self.forward(now, link, octets) } else { self.receive(now, link, octets) };
         if let Err(reject) = taken {
             self.fabric.counters.reject(reject);
@@ -148,10 +157,15 @@ impl Tunnel {
         if let Side::Client(client) = &mut self.side {
             client.active(now, fabric);
         }
-        fabric.counters.datagrams_sent += 1;
         let peer = &mut fabric.peers[peer.0];
-        peer.flows.sent(now, flow, link);
-        let pushed_out = peer.send(now, flow, datagram, &mut fabric.outbox);
+        let pushed_out = peer.send(now, flow, link, datagram, &mut fabric.outbox)?;
+        let waits = peer.has_waiting();
+        fabric.counters.datagrams_sent += 1;
+        if let Side::Client(client) = &mut self.side
+            && waits
+        {
+            client.ask_again(now, fabric);
+        }
         if pushed_out > 0 {
             (0..pushed_out).for_each(|_| fabric.counters.reject(Reject::QueueFull));
             self.report(now, link, &[], Reject::QueueFull);
@@ -163,6 +177,12 @@ impl Tunnel {
         match (wire::parse(octets)?, &mut self.side) {
             (Packet::Sealed(header @ Header { kind: Type::Data, .. }, sealed), _) => {
                 self.deliver(now, link, header, sealed)
+            }
+            (Packet::Sealed(header @ Header { kind: Type::Open, .. }, sealed), Side::Server(server)) => {
+                server.handle_open(now, link, header, sealed, &mut self.fabric)
+            }
+            (Packet::Sealed(header @ Header { kind: Type::Opened, .. }, sealed), Side::Client(client)) => {
+                client.handle_opened(now, link, header, sealed, &mut self.fabric)
             }
             (Packet::Sealed(header @ Header { kind: Type::Probe, .. }, sealed), Side::Server(server)) => {
                 server.handle_probe(now, link, header, sealed, &mut self.fabric)
@@ -191,18 +211,14 @@ impl Tunnel {
         let len = HEADER_LEN + sealed.len();
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
         let opened = session.open_data(header, sealed);
-        // In the session before, what still comes is the end of it.
-        if matches!(opened, Ok(_) | Err(Reject::Copy))
-            && peer.is_current(header.session)
-            && let Some(path) = peer.path_at(link)
-        {
-            peer.steering.note(now, header.session, header.counter, path, len);
-        }
+        peer.note(now, link, header, len, &opened);
         let (flow, datagram) = opened?;
         peer.heard = now;
-        let local = match peer.flows.deliver(now, flow) {
-            Some(local) => local,
-            None => self.open_flow(now, id, flow)?,
+        let Some(local) = peer.flows.deliver(now, flow) else {
+            if let Side::Server(server) = &mut self.side {
+                server.refuse(now, id, flow, Reject::UnknownFlow, &mut self.fabric);
+            }
+            return Err(Reject::UnknownFlow);
         };
         if let Side::Client(client) = &mut self.side {
             client.active(now, &mut self.fabric);
@@ -210,13 +226,6 @@ impl Tunnel {
         self.fabric.counters.datagrams_received += 1;
         self.fabric.outbox.push(To::Link(local), |out| out.extend_from_slice(datagram));
         Ok(())
-    }
-
-    fn open_flow(&mut self, now: Instant, peer: PeerId, flow: FlowId) -> Result<Link, Reject> {
-        match &mut self.side {
-            Side::Client(_) => Err(Reject::UnknownFlow),
-            Side::Server(server) => server.open_flow(now, peer, flow, &mut self.fabric),
-        }
     }
 
     /// Does what is due at `now`. To be called every turn; costs a comparison when nothing is.
@@ -238,8 +247,17 @@ impl Tunnel {
             (NameId::Bridge(_), Side::Client(client)) => {
                 client.handle_resolved(now, name, answer, &mut self.fabric);
             }
-            (NameId::Target, Side::Server(server)) => server.handle_resolved(now, answer, &mut self.fabric),
+            (NameId::Target | NameId::Named(_), Side::Server(server)) => {
+                server.handle_resolved(now, name, answer, &mut self.fabric);
+            }
             _ => debug_assert!(false, "no such name was asked for"),
+        }
+    }
+
+    /// A socket that was asked for is open, and has this address.
+    pub fn handle_socket_open(&mut self, now: Instant, socket: SocketId, address: SocketAddr) {
+        if let Side::Server(server) = &mut self.side {
+            server.handle_socket_open(now, socket, address, &mut self.fabric);
         }
     }
 
@@ -247,7 +265,7 @@ impl Tunnel {
     pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId) {
         match &mut self.side {
             Side::Client(client) => client.handle_socket_error(now, socket, &mut self.fabric),
-            Side::Server(server) => server.handle_socket_error(socket, &mut self.fabric),
+            Side::Server(server) => server.handle_socket_error(now, socket, &mut self.fabric),
         }
     }
 
@@ -293,9 +311,9 @@ impl Tunnel {
 
     /// What is held at the moment.
     pub fn holdings(&self) -> Holdings {
-        let half_open = match &self.side {
-            Side::Client(_) => 0,
-            Side::Server(server) => server.half_open(),
+        let (half_open, (waiting, waiting_len)) = match &self.side {
+            Side::Client(_) => (0, (0, 0)),
+            Side::Server(server) => (server.half_open(), server.held()),
         };
         let fabric = &self.fabric;
         let sums = Holdings {
@@ -303,6 +321,8 @@ impl Tunnel {
             sessions: fabric.routes.len(),
             half_open,
             flows: fabric.locals.len(),
+            waiting,
+            waiting_len,
             ..Holdings::default()
         };
         fabric.peers.iter().fold(sums, |sums, (_, peer)| {
@@ -319,7 +339,7 @@ impl Tunnel {
     /// What a user calls the other side of a socket, for the log.
     pub fn describe(&self, link: Link) -> String {
         match &self.side {
-            Side::Client(client) if link.socket != LISTENER => match client.bridge_at(link.socket) {
+            Side::Client(client) if !link.socket.listens() => match client.bridge_at(link.socket) {
                 Some(bridge) => format!("bridge {bridge}"),
                 None => format!("bridge at {}", link.remote),
             },

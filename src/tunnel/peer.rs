@@ -1,11 +1,12 @@
 //! A peer: the other tunnel process, as one end sees it. It owns sessions (the one in use, the one
 //! before it, the one that is being tried), paths and flows, and knows which paths carry a copy.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::aead::TAG_LEN;
 use super::choice::Policy;
-use super::flow::Flows;
+use super::flow::{Flows, State};
 use super::keyring::KeyId;
 use super::link::{Link, PeerId};
 use super::meter::Amount;
@@ -15,7 +16,7 @@ use super::session::Session;
 use super::set::PathSet;
 use super::snapshot::{Outlook, Status};
 use super::steering::Steering;
-use super::wire::{ClientId, FlowId, SessionId};
+use super::wire::{ClientId, FlowId, HEADER_LEN, Header, MAX_UDP_LEN, Opened, Reject, SessionId};
 
 /// A session is used no longer than this, so that what one key protects is bounded.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -30,6 +31,13 @@ const WAITING: usize = 256;
 const WAITING_LEN: usize = 256 * 1024;
 /// A datagram that waited longer is of no use to anybody.
 const WAITING_FOR: Duration = Duration::from_secs(3);
+/// The same is neither asked nor answered more often than this, where nothing else comes of it.
+const SPEAK_EVERY: Duration = Duration::from_millis(50);
+
+/// Whether something may be said again.
+pub fn is_due(now: Instant, spoken: Option<Instant>) -> bool {
+    spoken.is_none_or(|spoken| now.saturating_duration_since(spoken) >= SPEAK_EVERY)
+}
 
 /// See the module.
 pub struct Peer {
@@ -53,6 +61,30 @@ pub struct Peer {
     sampled: Carriers,
     waiting: VecDeque<(Instant, FlowId, Box<[u8]>)>,
     waiting_len: usize,
+    /// What it may still be told of flows that it does not have.
+    pub refusals: Refusals,
+}
+
+/// How often a peer is told that it has no such flow.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// Up to when it has been told in advance.
+    until: Option<Instant>,
+}
+
+impl Refusals {
+    const EVERY: Duration = Duration::from_millis(1);
+    const AT_ONCE: u32 = 64;
+
+    /// Whether it may be told once more.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let until = self.until.map_or(now, |until| until.max(now));
+        let may = until < now + Self::EVERY * Self::AT_ONCE;
+        if may {
+            self.until = Some(until + Self::EVERY);
+        }
+        may
+    }
 }
 
 /// The links that a copy goes out on.
@@ -67,7 +99,7 @@ struct Carriers {
 
 impl Peer {
     /// A peer without session or path.
-    pub fn new(now: Instant, id: PeerId, key: KeyId, client: ClientId) -> Self {
+    pub fn new(now: Instant, id: PeerId, key: KeyId, client: ClientId, flows: Flows) -> Self {
         Self {
             id,
             key,
@@ -76,13 +108,14 @@ impl Peer {
             previous: None,
             next: None,
             paths: Vec::new(),
-            flows: Flows::default(),
+            flows,
             heard: now,
             steering: Steering::new(now, Policy::default()),
             chosen: Carriers::default(),
             sampled: Carriers::default(),
             waiting: VecDeque::new(),
             waiting_len: 0,
+            refusals: Refusals::default(),
         }
     }
 
@@ -213,32 +246,119 @@ impl Peer {
             let paths = self.paths.iter().enumerate().filter(|(number, _)| set.has(*number));
             carriers.links.extend(paths.filter_map(|(_, path)| path.link));
         }
-        if self.current.is_some() && !self.chosen.links.is_empty() {
-            self.waiting_len = 0;
-            for (since, flow, datagram) in std::mem::take(&mut self.waiting) {
-                if now.saturating_duration_since(since) < WAITING_FOR {
-                    self.send(now, flow, &datagram, outbox);
-                }
+        self.send_waiting(now, outbox);
+    }
+
+    /// Sends what waited, as far as it can go now.
+    pub fn send_waiting(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.waiting.is_empty() || !self.can_send() {
+            return;
+        }
+        self.waiting_len = 0;
+        for (since, flow, datagram) in std::mem::take(&mut self.waiting) {
+            if now.saturating_duration_since(since) < WAITING_FOR
+                && self.pass(now, flow, &datagram, outbox) == Ok(false)
+            {
+                self.wait(since, flow, &datagram);
             }
         }
     }
 
-    /// Sends a datagram over every path that carries: one seal, as many copies as there are.
-    /// Without a session or a usable path it waits; returns how many older ones it pushed out.
+    /// Whether there are a session and a path to send anything.
     #[inline]
-    pub fn send(&mut self, now: Instant, flow: FlowId, datagram: &[u8], outbox: &mut Outbox) -> usize {
-        match &mut self.current {
-            Some(session) if !self.chosen.links.is_empty() => {
-                let reach = self.steering.reach(session.next_counter());
-                let len = outbox.push(To::Peer(self.id, reach), |out| session.seal_data(flow, datagram, out));
-                match reach {
-                    Reach::Chosen => self.chosen.sent.count(len),
-                    Reach::Sampled => self.sampled.sent.count(len),
-                }
-                0
-            }
-            _ => self.wait(now, flow, datagram),
+    fn can_send(&self) -> bool {
+        self.current.is_some() && !self.chosen.links.is_empty()
+    }
+
+    /// Sends a datagram of a local link over every path that carries: one seal, as many copies as
+    /// there are. Without a session or a usable path it waits; returns how many older ones it pushed
+    /// out.
+    ///
+    /// # Errors
+    /// There is no such flow, or the server has refused it.
+    #[inline]
+    pub fn send(
+        &mut self,
+        now: Instant,
+        id: FlowId,
+        local: Link,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<usize, Reject> {
+        let flow = self.flows.get_mut(id).ok_or(Reject::UnknownFlow)?;
+        flow.carries(now);
+        // Answers leave from the address that was spoken to.
+        flow.local = local;
+        let sent = match flow.state {
+            State::Open => self.carry(outbox, |session, _, out| session.seal_data(id, datagram, out)),
+            _ => self.pass(now, id, datagram, outbox)?,
+        };
+        if sent {
+            return Ok(0);
         }
+        self.drop_late(now);
+        Ok(self.wait(now, id, datagram))
+    }
+
+    /// Sends a datagram, if it can go now.
+    fn pass(
+        &mut self,
+        now: Instant,
+        id: FlowId,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<bool, Reject> {
+        let flow = self.flows.get_mut(id).ok_or(Reject::UnknownFlow)?;
+        if flow.state(now)? == State::Open {
+            return Ok(self.carry(outbox, |session, _, out| session.seal_data(id, datagram, out)));
+        }
+        let fits = HEADER_LEN + flow.open.text_len() + datagram.len() + TAG_LEN <= MAX_UDP_LEN;
+        if fits || is_due(now, flow.spoken) {
+            let sent = self.request(now, id, fits.then_some(datagram), outbox);
+            return Ok(sent && fits);
+        }
+        Ok(false)
+    }
+
+    /// Asks for a flow, with a datagram or without. Returns whether that could be sent.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        id: FlowId,
+        datagram: Option<&[u8]>,
+        outbox: &mut Outbox,
+    ) -> bool {
+        self.carry(outbox, |session, flows, out| {
+            let flow = flows.get_mut(id).expect("nobody asks for a flow that is not there");
+            flow.spoken = Some(now);
+            session.seal_open(&flow.open, datagram, out);
+        })
+    }
+
+    /// Answers for a flow, if anything can be sent: only over paths that are proven.
+    pub fn answer(&mut self, opened: Opened, outbox: &mut Outbox) -> bool {
+        self.carry(outbox, |session, _, out| session.seal_opened(opened, out))
+    }
+
+    /// Sends the packet that is sealed over every path that carries, if there are a session and a
+    /// path.
+    #[inline]
+    fn carry(
+        &mut self,
+        outbox: &mut Outbox,
+        seal: impl FnOnce(&mut Session, &mut Flows, &mut Vec<u8>),
+    ) -> bool {
+        let Some(session) = self.current.as_mut().filter(|_| !self.chosen.links.is_empty()) else {
+            return false;
+        };
+        let reach = self.steering.reach(session.next_counter());
+        let flows = &mut self.flows;
+        let len = outbox.push(To::Peer(self.id, reach), |out| seal(session, flows, out));
+        match reach {
+            Reach::Chosen => self.chosen.sent.count(len),
+            Reach::Sampled => self.sampled.sent.count(len),
+        }
+        true
     }
 
     /// What has left over a path, probes apart.
@@ -264,18 +384,51 @@ impl Peer {
         }
     }
 
+    /// Notes which path has brought a copy of an authentic packet that has a data counter.
+    #[inline]
+    pub fn note<T>(
+        &mut self,
+        now: Instant,
+        link: Link,
+        header: Header,
+        len: usize,
+        opened: &Result<T, Reject>,
+    ) {
+        // In the session before, what still comes is the end of it.
+        if matches!(opened, Ok(_) | Err(Reject::Copy))
+            && self.is_current(header.session)
+            && let Some(path) = self.path_at(link)
+        {
+            self.steering.note(now, header.session, header.counter, path, len);
+        }
+    }
+
+    /// The flows whose datagrams wait.
+    pub fn waiting_flows(&self) -> HashSet<FlowId> {
+        self.waiting.iter().map(|(_, flow, _)| *flow).collect()
+    }
+
+    /// Whether any datagram waits.
+    #[inline]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// How many datagrams wait, and their octets.
     pub fn waiting(&self) -> (usize, usize) {
         (self.waiting.len(), self.waiting_len)
     }
 
-    fn wait(&mut self, now: Instant, flow: FlowId, datagram: &[u8]) -> usize {
+    fn drop_late(&mut self, now: Instant) {
         let too_late = |since: Instant| now.saturating_duration_since(since) >= WAITING_FOR;
         while self.waiting.front().is_some_and(|(since, ..)| too_late(*since)) {
             let (.., datagram) = self.waiting.pop_front().expect("there is one in front");
             self.waiting_len -= datagram.len();
         }
-        self.waiting.push_back((now, flow, datagram.into()));
+    }
+
+    fn wait(&mut self, since: Instant, flow: FlowId, datagram: &[u8]) -> usize {
+        self.waiting.push_back((since, flow, datagram.into()));
         self.waiting_len += datagram.len();
         let mut pushed_out = 0;
         while self.waiting.len() > WAITING || self.waiting_len > WAITING_LEN {

@@ -48,6 +48,8 @@ impl Tunnel {
             Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS),
             Reject::PathLimit => refused(from, "paths of a client", path::MAX_PATHS),
             Reject::FlowLimit => refused(from, "applications of a client", flow::MAX_FLOWS),
+            // A client says whose address is missing.
+            Reject::NoTarget if matches!(self.side, Side::Client(_)) => return None,
             Reject::NoTarget => "datagrams are dropped: the target's name has no address yet".to_owned(),
             // A client's lines tell of the rest; a server's client may just have gone.
             Reject::QueueFull if matches!(self.side, Side::Server(_)) => return None,
@@ -62,7 +64,10 @@ impl Tunnel {
             | Reject::Forged
             | Reject::HandshakeRate
             | Reject::Unconfirmed
-            | Reject::UnknownFlow => return None,
+            | Reject::UnknownFlow
+            // Each end says this with its target.
+            | Reject::NotAllowed
+            | Reject::NoSocket => return None,
         })
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+pub use super::allow::Allowed;
+pub use super::client::flows::MAX_FORWARDS;
 use super::keyring::Keys;
 use super::link::{Endpoint, Uplink};
 
@@ -18,23 +20,69 @@ pub struct Config {
 /// Which of the two programs this is. All in which they differ begins here.
 #[derive(Clone, Debug)]
 pub enum Role {
-    /// mpclient: one local socket towards the applications, a path through each bridge.
-    Client {
-        /// Where applications send their datagrams.
-        listen: SocketAddr,
-        /// The bridges, at most [`MAX_PATHS`](super::path::MAX_PATHS). A path has its bridge's
-        /// index.
-        bridges: Vec<Bridge>,
-        /// How many of them carry a datagram.
-        copies: Copies,
-    },
-    /// mpserver: one socket towards the bridges, a local socket towards the target for each flow.
-    Server {
-        /// Where bridges send to. An unspecified IPv6 address takes both IP versions.
-        listen: SocketAddr,
-        /// Where datagrams go.
-        target: Endpoint,
-    },
+    /// mpclient: local sockets towards the applications, a path through each bridge.
+    Client(ClientRole),
+    /// mpserver: one socket towards the bridges, a local socket towards its target for each flow.
+    Server(ServerRole),
+}
+
+impl From<ClientRole> for Role {
+    fn from(role: ClientRole) -> Self {
+        Self::Client(role)
+    }
+}
+
+impl From<ServerRole> for Role {
+    fn from(role: ServerRole) -> Self {
+        Self::Server(role)
+    }
+}
+
+/// What an mpclient is told.
+#[derive(Clone, Debug)]
+pub struct ClientRole {
+    /// Where applications send their datagrams.
+    pub listen: SocketAddr,
+    /// The bridges, at most [`MAX_PATHS`](super::path::MAX_PATHS). A path has its bridge's index.
+    pub bridges: Vec<Bridge>,
+    /// How many of them carry a datagram.
+    pub copies: Copies,
+    /// Where else it listens, and for which targets. No address is there twice.
+    pub forwards: Vec<Forward>,
+}
+
+impl ClientRole {
+    /// All bridges carry every datagram, and nothing is forwarded but to the server's target.
+    pub fn new(listen: SocketAddr, bridges: Vec<Bridge>) -> Self {
+        Self { listen, bridges, copies: Copies::All, forwards: Vec::new() }
+    }
+}
+
+/// What an mpserver is told.
+#[derive(Clone, Debug)]
+pub struct ServerRole {
+    /// Where bridges send to. An unspecified IPv6 address takes both IP versions.
+    pub listen: SocketAddr,
+    /// Where datagrams go that name no target.
+    pub target: Endpoint,
+    /// Which targets clients may name besides.
+    pub allowed: Allowed,
+}
+
+impl ServerRole {
+    /// Nothing is allowed but its target.
+    pub fn new(listen: SocketAddr, target: Endpoint) -> Self {
+        Self { listen, target, allowed: Allowed::default() }
+    }
+}
+
+/// An address of mpclient whose datagrams go to a target of their own (`forward =`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Where applications send to.
+    pub listen: SocketAddr,
+    /// Where that leads.
+    pub target: Endpoint,
 }
 
 /// A relay that a path of mpclient goes through.

@@ -1,4 +1,4 @@
-//! What only mpserver does: answer handshakes and probes, and give each flow a socket towards the
+//! What only mpserver does: answer handshakes and probes, and give each flow a socket towards its
 //! target.
 //!
 //! An init is answered without making anybody a client: its session waits among the pending ones,
@@ -10,7 +10,9 @@
 //! comes to another's peer, whatever ids he knows. A key that is taken out of the file takes all with
 //! it that was made with it.
 
+mod flows;
 mod keys;
+mod target;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,19 +20,22 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
+use super::allow::Allowed;
 use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING};
 use super::handshake;
 use super::keyring::KeyId;
-use super::link::{Bind, Endpoint, Event, Host, Link, NameId, PeerId, SocketId};
+use super::link::{Endpoint, Link, PeerId, SocketId};
 use super::outbox::To;
 use super::path::{Arrival, MAX_PATHS, Path, Probed};
+use super::role::ServerRole;
 use super::session::Session;
 use super::snapshot::Status;
 use super::stats::Spoken;
 use super::token::Tokens;
 use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
 use keys::who;
+use target::{Names, OwnTarget};
 
 /// Clients at one server.
 pub const MAX_PEERS: usize = 4096;
@@ -48,15 +53,15 @@ const HANDSHAKES_AT_ONCE: u32 = 20;
 const PENDING_FOR: Duration = Duration::from_secs(5);
 /// A client that nothing authentic came from for this long is forgotten: as long as its flows would
 /// last.
-const PEER_IDLE: Duration = super::flow::FLOW_IDLE;
-/// The target's name is looked up again this often; new flows go to the new address.
-const TARGET_REFRESH: Duration = Duration::from_secs(60);
-/// ... and this often while it has none.
-const TARGET_RETRY: Duration = Duration::from_secs(2);
-
+const PEER_IDLE: Duration = super::flow::FLOW_IDLE_AT_SERVER;
 /// See the module.
 pub struct Server {
-    target: Target,
+    listen: SocketAddr,
+    target: OwnTarget,
+    allowed: Allowed,
+    names: Names,
+    /// Whose sockets are being opened.
+    opening: HashMap<SocketId, (PeerId, FlowId)>,
     pending: HashMap<SessionId, Pending>,
     answered: HashMap<Box<[u8; INIT_LEN]>, ([u8; RESPONSE_LEN], Instant)>,
     clients: HashMap<(KeyId, ClientId), PeerId>,
@@ -76,31 +81,17 @@ struct Pending {
     until: Instant,
 }
 
-struct Target {
-    endpoint: Endpoint,
-    address: Option<SocketAddr>,
-    /// When to look the name up; `None` for an address, and while an answer is awaited.
-    look_up_at: Option<Instant>,
-    complained: bool,
-}
-
 impl Server {
     /// A server without clients.
-    pub fn new(now: Instant, target: Endpoint, fabric: &mut Fabric) -> Self {
-        let address = match target.host {
-            Host::Ip(ip) => Some(SocketAddr::new(ip.to_canonical(), target.port)),
-            Host::Name(_) => None,
-        };
-        let target = Target {
-            endpoint: target,
-            address,
-            look_up_at: address.is_none().then_some(now),
-            complained: false,
-        };
+    pub fn new(now: Instant, role: ServerRole, fabric: &mut Fabric) -> Self {
         let (pending, answered, clients) = Default::default();
         let tokens = Tokens::new(now, &mut fabric.rng);
         Self {
-            target,
+            listen: role.listen,
+            target: OwnTarget::new(now, role.target),
+            allowed: role.allowed,
+            names: Names::default(),
+            opening: HashMap::new(),
             pending,
             answered,
             clients,
@@ -113,10 +104,7 @@ impl Server {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, fabric: &mut Fabric) {
-        if self.target.look_up_at.is_some_and(|at| now >= at) {
-            self.target.look_up_at = None;
-            fabric.events.push_back(Event::Resolve(NameId::Target, self.target.endpoint.clone()));
-        }
+        self.target.look_up(now, fabric);
         if now >= self.housekeeping {
             self.housekeeping = now + HOUSEKEEPING;
             self.pending.retain(|_, pending| now < pending.until);
@@ -303,9 +291,14 @@ impl Server {
         Ok(id)
     }
 
-    /// Where datagrams go, as the user named it.
+    /// Where datagrams go that name no target, as the user named it.
     pub fn target(&self) -> &Endpoint {
         &self.target.endpoint
+    }
+
+    /// How many datagrams and questions wait for names, and their octets.
+    pub fn held(&self) -> (usize, usize) {
+        self.names.held()
     }
 
     /// How many handshakes wait for their client's first probe.
@@ -316,72 +309,6 @@ impl Server {
     /// Why a packet for a session that nobody has is refused.
     pub fn unknown_session(&self, session: SessionId) -> Reject {
         if self.pending.contains_key(&session) { Reject::Unconfirmed } else { Reject::UnknownSession }
-    }
-
-    /// Gives a client's flow a socket towards the target.
-    pub fn open_flow(
-        &self,
-        now: Instant,
-        peer: PeerId,
-        flow: FlowId,
-        fabric: &mut Fabric,
-    ) -> Result<Link, Reject> {
-        let remote = self.target.address.ok_or(Reject::NoTarget)?;
-        if fabric.peers[peer.0].flows.is_full() {
-            return Err(Reject::FlowLimit);
-        }
-        let socket = fabric.open_socket(Bind::Towards { remote, over: None });
-        let local = Link { socket, remote, local: None };
-        fabric.add_flow(now, peer, flow, local);
-        Ok(local)
-    }
-
-    /// Takes the answer to the target's look-up.
-    pub fn handle_resolved(
-        &mut self,
-        now: Instant,
-        answer: Result<Vec<SocketAddr>, String>,
-        fabric: &mut Fabric,
-    ) {
-        let target = &mut self.target;
-        // An address that is still the name's is kept, whatever order they come in.
-        let kept = |addresses: &[SocketAddr]| target.address.filter(|address| addresses.contains(address));
-        let found = answer.and_then(|addresses| {
-            kept(&addresses).or_else(|| best(&addresses)).ok_or_else(|| "it has no address".to_owned())
-        });
-        target.look_up_at = Some(now + if found.is_ok() { TARGET_REFRESH } else { TARGET_RETRY });
-        match found {
-            Ok(address) if target.address == Some(address) => {}
-            Ok(address) => {
-                target.address = Some(address);
-                let text = format!("target {} is at {address}", target.endpoint);
-                fabric.chronicle.tell(now, Level::Info, Kind::Name, text);
-            }
-            Err(error) => match target.address {
-                Some(address) => {
-                    let text =
-                        format!("target {} cannot be looked up: {error}; keeping {address}", target.endpoint);
-                    fabric.chronicle.tell(now, Level::Debug, Kind::Name, text);
-                }
-                None if !target.complained => {
-                    target.complained = true;
-                    let text =
-                        format!("target {} cannot be looked up: {error}; trying again", target.endpoint);
-                    fabric.chronicle.tell(now, Level::Warn, Kind::Name, text);
-                }
-                None => {}
-            },
-        }
-        fabric.wake_at(now);
-    }
-
-    /// A flow's socket could not be opened: the flow ends, its next datagram tries again.
-    pub fn handle_socket_error(&mut self, socket: SocketId, fabric: &mut Fabric) {
-        let Some((&local, &(peer, flow))) = fabric.locals.iter().find(|((id, _), _)| *id == socket) else {
-            return;
-        };
-        fabric.locals.remove(&local);
-        fabric.peers[peer.0].flows.remove(flow);
     }
 }
 
@@ -403,11 +330,4 @@ fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
             );
         }
     }
-}
-
-/// The address to use: the resolver's first, but 127.0.0.1 rather than ::1, since what listens on
-/// this machine often listens for IPv4 alone and seldom for IPv6 alone.
-fn best(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    let ours = addresses.iter().all(|address| address.ip().is_loopback());
-    addresses.iter().find(|address| ours && address.is_ipv4()).or(addresses.first()).copied()
 }

@@ -1,7 +1,7 @@
 //! A session: the keys of one handshake, the counters of what we send, and the windows of what we
 //! have received. It seals and opens; it knows no address.
 //!
-//! Control packets are sealed in every mode. Data packets are sealed unless `MPTUNNEL_ENCRYPT=0`
+//! Control packets, open and opened are sealed in every mode. Data packets are sealed unless `MPTUNNEL_ENCRYPT=0`
 //! was set at both ends: then their seal is empty, all else is the same.
 
 use std::time::Instant;
@@ -10,7 +10,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::aead::{Aead, KEY_LEN, TAG_LEN};
 use super::window::Window;
-use super::wire::{self, CONTROL_LEN, Control, FlowId, HEADER_LEN, Header, Reject, SessionId, Type};
+use super::wire::{
+    self, CONTROL_LEN, Control, FlowId, HEADER_LEN, Header, Open, Opened, Reject, SessionId, Type,
+};
 
 /// Probes and replies a session must remember: 32 paths, each at its fastest of 20 a second, for
 /// 1.6 seconds.
@@ -81,6 +83,28 @@ impl Session {
         }
     }
 
+    /// Appends the packet that asks for a flow, with a datagram if there is one, to `out`.
+    pub fn seal_open(&mut self, open: &Open, datagram: Option<&[u8]>, out: &mut Vec<u8>) {
+        self.seal_numbered(Type::Open, out, |out| open.put(datagram, out));
+    }
+
+    /// Appends the packet that says what became of a flow to `out`.
+    pub fn seal_opened(&mut self, opened: Opened, out: &mut Vec<u8>) {
+        self.seal_numbered(Type::Opened, out, |out| out.extend_from_slice(&opened.to_octets()));
+    }
+
+    /// Appends a packet that is sealed in both modes, with a data counter.
+    fn seal_numbered(&mut self, kind: Type, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let header = Header { kind, session: self.remote_id, counter: self.data_sent };
+        self.data_sent += 1;
+        let octets = header.to_octets();
+        out.extend_from_slice(&octets);
+        let text = out.len();
+        write(out);
+        let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
+        out.extend_from_slice(&tag);
+    }
+
     /// The counter of the next data packet.
     #[inline]
     pub fn next_counter(&self) -> u64 {
@@ -108,6 +132,34 @@ impl Session {
         let parts = wire::parse_data(text)?;
         self.data_received.accept(header.counter);
         Ok(parts)
+    }
+
+    /// Opens an open in place, once, in the same order.
+    ///
+    /// # Errors
+    /// As [`Self::open_data`].
+    pub fn take_open<'a>(
+        &mut self,
+        header: Header,
+        sealed: &'a mut [u8],
+    ) -> Result<(Open, Option<&'a mut [u8]>), Reject> {
+        self.data_received.check(header.counter)?;
+        let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
+        let parts = Open::parse(text)?;
+        self.data_received.accept(header.counter);
+        Ok(parts)
+    }
+
+    /// Opens an opened, once, in the same order.
+    ///
+    /// # Errors
+    /// As [`Self::open_data`].
+    pub fn take_opened(&mut self, header: Header, sealed: &mut [u8]) -> Result<Opened, Reject> {
+        self.data_received.check(header.counter)?;
+        let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
+        let opened = Opened::parse(text)?;
+        self.data_received.accept(header.counter);
+        Ok(opened)
     }
 
     /// Appends a probe or a reply to `out`.
@@ -146,7 +198,8 @@ const _: () = assert!(HEADER_LEN + CONTROL_LEN + TAG_LEN == wire::CONTROL_PACKET
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tunnel::wire::{Advice, ClientId, Clock, Packet, PathToken};
+    use crate::tunnel::link::Target;
+    use crate::tunnel::wire::{Advice, ClientId, Clock, Label, Packet, PathToken, Verdict};
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn pair(encrypt: bool) -> (Session, Session) {
@@ -216,6 +269,40 @@ mod tests {
             assert_eq!(open(as_reply), Err(Reject::Forged));
             assert_eq!(open(packet.clone()), Ok((control, false)));
             assert_eq!(open(packet), Ok((control, true)));
+        }
+    }
+
+    #[test]
+    fn open_and_opened_are_sealed_in_both_modes_and_share_the_counters_of_data() {
+        for encrypt in [true, false] {
+            let (mut ours, mut theirs) = pair(encrypt);
+            let open = Open { flow: FlowId(7), label: Label(8), port: 9, target: Target::Default };
+            let opened = Opened { flow: FlowId(7), verdict: Verdict::Open, port: 9, address: None };
+            let mut packets: [Vec<u8>; 3] = Default::default();
+            ours.seal_data(FlowId(7), b"0", &mut packets[0]);
+            ours.seal_open(&open, Some(b"datagram"), &mut packets[1]);
+            ours.seal_opened(opened, &mut packets[2]);
+            assert!(!packets[1].windows(8).any(|part| part == b"datagram"), "in the clear");
+            for (number, packet) in (0..).zip(&mut packets) {
+                let Ok(Packet::Sealed(header, _)) = wire::parse(packet) else { panic!("not sealed") };
+                assert_eq!(header.counter, number);
+            }
+            let parts = |packet: &mut Vec<u8>| -> (Header, Vec<u8>) {
+                let Ok(Packet::Sealed(header, sealed)) = wire::parse(packet) else { panic!("not sealed") };
+                (header, sealed.to_vec())
+            };
+            let (header, sealed) = parts(&mut packets[1]);
+            let mut forged = sealed.clone();
+            forged[3] ^= 1;
+            assert_eq!(theirs.take_open(header, &mut forged), Err(Reject::Forged));
+            let taken = theirs
+                .take_open(header, &mut sealed.clone())
+                .map(|(open, rest)| (open, rest.map(|d| d.to_vec())));
+            assert_eq!(taken, Ok((open, Some(b"datagram".to_vec()))));
+            assert_eq!(theirs.take_open(header, &mut sealed.clone()), Err(Reject::Copy));
+            let (header, sealed) = parts(&mut packets[2]);
+            assert_eq!(theirs.take_opened(header, &mut sealed.clone()), Ok(opened));
+            assert_eq!(theirs.take_opened(header, &mut sealed.clone()), Err(Reject::Copy));
         }
     }
 

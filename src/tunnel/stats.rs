@@ -43,6 +43,10 @@ pub struct Counters {
     pub datagrams_received: u64,
     /// Handshakes that ended in a session.
     pub handshakes: u64,
+    /// A server: packets that asked for a flow and carried no datagram.
+    pub asked: u64,
+    /// A server: datagrams that had to wait until a target's name was looked up.
+    pub held: u64,
     rejects: [u64; Reject::COUNT],
     logged: [Option<Instant>; Reject::COUNT],
 }

@@ -15,6 +15,9 @@
 //! *Data* (type 1) seals a flow id of 3 octets and the datagram, unchanged: 32 octets more than the
 //! datagram. Without encryption the seal is empty: 16 octets more.
 //!
+//! *Open* (6) asks for a flow and its target, and carries a datagram; *opened* (7) answers. They
+//! share the data packets' counters, but are sealed in both modes. [`open`] has their text.
+//!
 //! *Probe* (2) and *reply* (3) are control packets: sealed in both modes, with a counter of their
 //! own, and of one length, so that an answer is never longer than its question. [`control`] has
 //! their text.
@@ -45,8 +48,10 @@ use super::aead::{NONCE_LEN, TAG_LEN};
 use super::keyring::{KEY_ID_LEN, KeyId};
 
 pub mod control;
+pub mod open;
 
 pub use control::{Advice, CONTROL_LEN, Clock, Control, Spread};
+pub use open::{Label, OPENED_LEN, Open, Opened, Verdict};
 
 /// The protocol's version, in every init.
 pub const VERSION: u8 = 1;
@@ -71,6 +76,10 @@ pub const MAX_DATAGRAM_LEN: usize = MAX_UDP_LEN - OVERHEAD_LEN;
 /// Octets of a control packet. Some carrier NATs drop UDP payloads below 64.
 pub const CONTROL_PACKET_LEN: usize = HEADER_LEN + CONTROL_LEN + TAG_LEN;
 const _: () = assert!(CONTROL_PACKET_LEN == 96);
+
+/// Octets of an opened: as a control packet, none below 64.
+pub const OPENED_PACKET_LEN: usize = HEADER_LEN + OPENED_LEN + TAG_LEN;
+const _: () = assert!(OPENED_PACKET_LEN == 64);
 
 /// Octets of a public key in a Noise message.
 const EPHEMERAL_LEN: usize = 32;
@@ -124,7 +133,7 @@ pub enum Reject {
     /// More flows than the limit.
     FlowLimit,
     /// A datagram on a flow's socket that does not come from the target, or for a flow that has
-    /// ended.
+    /// ended, or that nobody has asked for.
     UnknownFlow,
     /// A datagram that is larger than the tunnel carries.
     TooLarge,
@@ -132,11 +141,15 @@ pub enum Reject {
     QueueFull,
     /// The target's name has no address yet.
     NoTarget,
+    /// For a target that mpserver is not told to allow.
+    NotAllowed,
+    /// No socket towards the target could be opened.
+    NoSocket,
 }
 
 impl Reject {
     /// How many reasons there are.
-    pub const COUNT: usize = Reject::NoTarget as usize + 1;
+    pub const COUNT: usize = Reject::NoSocket as usize + 1;
 
     /// All of them, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -158,6 +171,8 @@ impl Reject {
         Self::TooLarge,
         Self::QueueFull,
         Self::NoTarget,
+        Self::NotAllowed,
+        Self::NoSocket,
     ];
 }
 
@@ -193,6 +208,10 @@ pub enum Type {
     Probe = 2,
     /// The answer.
     Reply = 3,
+    /// One datagram, and what its flow is to be.
+    Open = 6,
+    /// What became of the flow.
+    Opened = 7,
 }
 
 const TYPE_INIT: u8 = 4;
@@ -205,7 +224,7 @@ pub struct Header {
     pub kind: Type,
     /// The receiver's session.
     pub session: SessionId,
-    /// Its number, and nonce, among the packets of this kind (data) or of both control kinds.
+    /// Its number among those of data, open and opened, or among both control kinds.
     pub counter: u64,
 }
 
@@ -233,7 +252,7 @@ impl Header {
 /// A packet as received, checked for its form alone.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
-    /// Data, probe or reply, still sealed.
+    /// Any but the two of a handshake, still sealed.
     Sealed(Header, &'a mut [u8]),
     /// The first message of a handshake, whole.
     Init(&'a [u8; INIT_LEN]),
@@ -251,6 +270,8 @@ pub fn parse(octets: &mut [u8]) -> Result<Packet<'_>, Reject> {
         1 => Type::Data,
         2 => Type::Probe,
         3 => Type::Reply,
+        6 => Type::Open,
+        7 => Type::Opened,
         TYPE_INIT => return Ok(Packet::Init((&*octets).try_into().map_err(|_| Reject::Malformed)?)),
         TYPE_RESPONSE if octets.len() == RESPONSE_LEN => {
             let (header, noise) = octets.split_at(RESPONSE_HEADER_LEN);
@@ -258,7 +279,12 @@ pub fn parse(octets: &mut [u8]) -> Result<Packet<'_>, Reject> {
         }
         _ => return Err(Reject::Malformed),
     };
-    if kind != Type::Data && octets.len() != CONTROL_PACKET_LEN {
+    let fits = match kind {
+        Type::Data | Type::Open => true,
+        Type::Probe | Type::Reply => octets.len() == CONTROL_PACKET_LEN,
+        Type::Opened => octets.len() == OPENED_PACKET_LEN,
+    };
+    if !fits {
         return Err(Reject::Malformed);
     }
     let (header, sealed) = octets.split_at_mut_checked(HEADER_LEN).ok_or(Reject::Malformed)?;
@@ -372,8 +398,9 @@ mod tests {
     #[test]
     fn each_kind_has_nonces_of_its_own() {
         let nonce = |kind| Header { kind, session: SessionId(1), counter: 7 }.nonce();
-        assert_ne!(nonce(Type::Data), nonce(Type::Probe));
-        assert_ne!(nonce(Type::Probe), nonce(Type::Reply));
+        let kinds = [Type::Data, Type::Probe, Type::Reply, Type::Open, Type::Opened];
+        let nonces: std::collections::HashSet<_> = kinds.map(nonce).into();
+        assert_eq!(nonces.len(), kinds.len());
     }
 
     #[test]
@@ -407,13 +434,14 @@ mod tests {
     #[test]
     fn what_is_too_short_too_long_or_unknown_is_malformed() {
         for kind in 0..=255u8 {
-            for len in [0, 1, 4, 12, 13, 95, 96, 97, 127, 128, 129] {
+            for len in [0, 1, 4, 12, 13, 63, 64, 65, 95, 96, 97, 127, 128, 129] {
                 let mut octets = vec![kind; len];
                 let good = match kind {
-                    1 => len >= HEADER_LEN,
+                    1 | 6 => len >= HEADER_LEN,
                     2 | 3 => len == CONTROL_PACKET_LEN,
                     4 => len == INIT_LEN,
                     5 => len == RESPONSE_LEN,
+                    7 => len == OPENED_PACKET_LEN,
                     _ => false,
                 };
                 assert_eq!(parse(&mut octets).is_ok(), good && len > 0, "type {kind}, {len} octets");

@@ -10,7 +10,7 @@ use mptunnel::config::args::{ClientArgs, SharedArgs};
 use mptunnel::config::{self, Variables};
 use mptunnel::tunnel::link::{Endpoint, Host};
 use mptunnel::tunnel::path::MAX_PATHS;
-use mptunnel::tunnel::role::Role;
+use mptunnel::tunnel::role::{ClientRole, Role};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -76,7 +76,9 @@ fn a_printed_configuration_is_read_as_it_was_meant() {
             ClientArgs { config: file.clone(), excess: None, listen: None, shared: SharedArgs::default() };
         let config = config::client(&args, &Variables::default());
         let role = config.unwrap_or_else(|mistakes| panic!("{text:?}: {mistakes:?}")).config.role;
-        let Role::Client { listen: read_listen, bridges: read, .. } = role else { panic!("a client's file") };
+        let Role::Client(ClientRole { listen: read_listen, bridges: read, .. }) = role else {
+            panic!("a client's file")
+        };
         assert_eq!(read_listen, listen, "{text:?}");
         let read: Vec<_> = read.into_iter().map(|bridge| bridge.endpoint).collect();
         assert_eq!(read, bridges, "{text:?}");

@@ -24,6 +24,7 @@ mod flood;
 #[path = "../support/flooder.rs"]
 mod flooder;
 mod forged;
+mod forwards;
 mod keys;
 mod load;
 mod loss;

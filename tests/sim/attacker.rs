@@ -77,6 +77,7 @@ pub struct Account {
 }
 
 const DATA: u8 = 1;
+const OPENED: u8 = 7;
 const PROBE: u8 = 2;
 const REPLY: u8 = 3;
 
@@ -104,7 +105,8 @@ impl Account {
         let balance = self.balances.entry(to).or_default();
         balance.sent += octets.len();
         let Balance { received, sent, proven, .. } = *balance;
-        assert!(proven || octets.first() != Some(&DATA), "data for {to}, which has not returned a token");
+        let data = matches!(octets.first(), Some(&DATA | &OPENED));
+        assert!(proven || !data, "data for {to}, which has not returned a token");
         assert!(
             proven || sent <= received,
             "{sent} octets for {to}, which sent {received} and has not returned a token"

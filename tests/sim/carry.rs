@@ -9,15 +9,16 @@ use mptunnel::tunnel::link::{Host as Name, Link};
 use super::attacker::{Attack, Seen};
 use super::host::{HostId, SERVER, is_local};
 use super::traffic::{App, Way};
-use super::{FIRST_APPLICATION_PORT, Happening, Sim, setup};
+use super::{FIRST_APPLICATION_PORT, Happening, Sim, listener, setup};
 
 impl Sim {
     /// Does what the tunnels ask for.
     pub(super) fn flush(&mut self) {
         for host in 0..self.hosts.len() {
-            let wishes = self.hosts[host].poll();
+            let now = self.instant_at(host);
+            let wishes = self.hosts[host].poll(now);
             for (socket, address) in wishes.opened {
-                if host == SERVER || socket != LISTENER {
+                if host == SERVER || !socket.listens() {
                     self.sockets.insert(address, (host, socket));
                 }
             }
@@ -48,9 +49,10 @@ impl Sim {
         self.promise.leaves(is_local(host, link.socket), &octets);
         match (host, link.socket) {
             (SERVER, LISTENER) => self.leave_down(link.remote, octets),
-            (SERVER, _) => self.at_target(from, &octets),
-            (_, LISTENER) => {
+            (SERVER, _) => self.at_target(from, link.remote, &octets),
+            (_, socket) if socket.listens() => {
                 let app = App { client: host - 1, number: link.remote.port() - FIRST_APPLICATION_PORT };
+                assert_eq!(from, listener(app), "{app:?} has an answer from where it has sent nothing");
                 self.ledger.receive(self.now, Some(app), &octets);
             }
             _ => self.leave_up(from, link.remote, octets),
@@ -103,17 +105,18 @@ impl Sim {
         }
         let line = self.bridges[number].line(way);
         line.entered += 1;
-        line.offered += u64::from(octets.first() == Some(&1));
+        line.offered += u64::from(carries(&octets));
         let arrivals = line.pass(self.now, octets.len());
-        line.carried += u64::from(octets.first() == Some(&1) && !arrivals.is_empty());
+        line.carried += u64::from(carries(&octets) && octets[0] != OPENED && !arrivals.is_empty());
         for at in arrivals {
             let octets = octets.clone();
             self.at(at, Happening::Arrival { from, to, sent: self.now, octets });
         }
     }
 
-    fn at_target(&mut self, from: SocketAddr, datagram: &[u8]) {
+    fn at_target(&mut self, from: SocketAddr, target: SocketAddr, datagram: &[u8]) {
         let (app, sent) = self.ledger.receive(self.now, None, datagram);
+        assert_eq!(target, self.target_of(app), "a datagram of {app:?} has come to another target");
         let owner = *self.owners.entry(from).or_insert(app);
         assert_eq!(owner, app, "two applications have the address {from} at the target");
         self.seen_at_target(app, from, sent);
@@ -141,4 +144,11 @@ impl Sim {
             "{app:?} has two addresses at the target at a time"
         );
     }
+}
+
+const OPENED: u8 = 7;
+
+/// Whether a packet has a counter of data: data, open and opened.
+fn carries(octets: &[u8]) -> bool {
+    matches!(octets.first(), Some(&(1 | 6 | OPENED)))
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::link::{Bind, Endpoint, Event, Link, NameId, SocketId};
 use mptunnel::tunnel::role::Config;
-use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{SeedableRng, rngs::StdRng};
 
 /// Numbers a process: 0 is the server, `client + 1` a client.
@@ -17,7 +17,7 @@ pub const SERVER: HostId = 0;
 
 /// Whether a socket is a process's towards its applications or the target.
 pub fn is_local(host: HostId, socket: SocketId) -> bool {
-    (host == SERVER) == (socket != LISTENER)
+    (host == SERVER) != socket.listens()
 }
 
 /// See the module.
@@ -83,7 +83,7 @@ impl Host {
     }
 
     /// Does what the tunnel asks for as the event loop does: events first, then packets, runs taken apart.
-    pub fn poll(&mut self) -> Wishes {
+    pub fn poll(&mut self, now: Instant) -> Wishes {
         let mut wishes = Wishes::default();
         let Some(tunnel) = &mut self.tunnel else { return wishes };
         while let Some(event) = tunnel.poll_event() {
@@ -91,14 +91,22 @@ impl Host {
                 Event::Open(id, bind) => {
                     let address = match bind {
                         Bind::Listen(address) => address,
-                        Bind::Towards { remote, .. } => {
-                            // No port is ever used twice: an address tells for all time whose it was.
-                            self.next_port += 1;
-                            SocketAddr::new(self.ips[usize::from(remote.is_ipv6())], self.next_port)
+                        Bind::Towards { remote, port, .. } => {
+                            let ip = self.ips[usize::from(remote.is_ipv6())];
+                            let wanted = port.map(|port| SocketAddr::new(ip, port.get()));
+                            let free =
+                                |wanted: &SocketAddr| !self.sockets.values().any(|used| used == wanted);
+                            // No port is ever used twice, but by who asks for it: an address tells for all time
+                            // whose it was.
+                            wanted.filter(free).unwrap_or_else(|| {
+                                self.next_port += 1;
+                                SocketAddr::new(ip, self.next_port)
+                            })
                         }
                     };
                     assert!(self.sockets.insert(id, address).is_none(), "{id:?} was opened twice");
-                    assert_eq!(id == LISTENER, matches!(bind, Bind::Listen(_)));
+                    assert_eq!(id.listens(), matches!(bind, Bind::Listen(_)));
+                    tunnel.handle_socket_open(now, id, address);
                     wishes.opened.push((id, address));
                 }
                 Event::Close(id) => {

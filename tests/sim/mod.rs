@@ -66,7 +66,8 @@ pub struct Sim {
     names: HashMap<String, setup::Answers>,
     name_delay: Duration,
     server: SocketAddr,
-    target: SocketAddr,
+    /// The server's own target, and those of the clients' forwards.
+    targets: Vec<SocketAddr>,
     /// Whether the target sends a datagram back for each that it gets.
     pub echo: bool,
     /// The addresses that the target has seen each application at, in order.
@@ -169,6 +170,11 @@ impl Sim {
         self.server
     }
 
+    /// The target that an application speaks with.
+    fn target_of(&self, app: App) -> SocketAddr {
+        self.targets[target_number(app)]
+    }
+
     /// What became of an application's datagrams.
     pub fn record(&self, app: App, way: Way) -> &Record {
         self.ledger.record(app, way)
@@ -224,9 +230,13 @@ impl Sim {
             Way::Up if self.hosts[app.client + 1].asleep => {}
             Way::Up => {
                 let mut datagram = self.ledger.send(self.now, app, way, len);
-                let link = Link { socket: LISTENER, remote: application(app), local: None };
                 let now = self.instant_at(app.client + 1);
                 let host = &mut self.hosts[app.client + 1];
+                let to = listener(app);
+                let socket = host.sockets.iter().find(|(_, address)| **address == to).map(|(id, _)| *id);
+                // Before its first turn, a process has opened nothing.
+                let socket = socket.unwrap_or(LISTENER);
+                let link = Link { socket, remote: application(app), local: None };
                 if let Some(tunnel) = &mut host.tunnel {
                     self.lives.insert((app, host.starts));
                     tunnel.handle_input(now, link, &mut datagram);
@@ -235,7 +245,7 @@ impl Sim {
             Way::Down => {
                 let Some(&to) = self.flow_addresses(app).last() else { return };
                 let datagram = self.ledger.send(self.now, app, way, len);
-                self.inject(self.now, self.target, to, datagram);
+                self.inject(self.now, self.target_of(app), to, datagram);
             }
         }
     }
@@ -340,7 +350,10 @@ impl Sim {
     /// else makes it open one.
     fn assert_bounded(&self) {
         for (number, host) in self.hosts.iter().enumerate() {
-            let most = if number == SERVER { self.lives.len() } else { self.bridges.len() };
+            let most = match number {
+                SERVER => self.lives.len(),
+                _ => self.bridges.len() + self.targets.len() - 1,
+            };
             let open = host.sockets.len();
             assert!(open <= most + 1, "process {number} has {open} sockets, {most} and a listener at most");
             let Some(tunnel) = &host.tunnel else { continue };
@@ -352,8 +365,8 @@ impl Sim {
                 && held.half_open <= MAX_PENDING
                 && held.paths <= held.peers * self.bridges.len()
                 && held.flows <= self.lives.len()
-                && held.waiting <= MAX_WAITING * held.peers
-                && held.waiting_len <= MAX_WAITING_LEN * held.peers;
+                && held.waiting <= MAX_WAITING * (held.peers + 1)
+                && held.waiting_len <= MAX_WAITING_LEN * (held.peers + 1);
             assert!(within, "process {number}: {held:?}, with at most {peers} peers");
         }
     }
@@ -400,7 +413,7 @@ impl Sim {
         if is_local(host, socket) {
             tunnel.handle_input(now, link, &mut octets);
         } else {
-            let arrival = Arrival::new(&octets, tunnel.counters());
+            let arrival = Arrival::new(host, &octets, tunnel.counters());
             tunnel.handle_input(now, link, &mut octets);
             self.promise.arrived(&arrival, tunnel.counters());
         }
@@ -408,6 +421,25 @@ impl Sim {
 }
 
 const FIRST_APPLICATION_PORT: u16 = 10_000;
+
+/// Applications from this number on send to a forward's address, a hundred to each.
+const FIRST_FORWARDED: u16 = 30_000;
+const LISTEN_PORT: u16 = 3000;
+
+/// The first application that speaks with this target; 0 is the server's own.
+pub fn forwarded(target: u16) -> u16 {
+    target.checked_sub(1).map_or(0, |forward| FIRST_FORWARDED + 100 * forward)
+}
+
+/// Which target an application speaks with.
+fn target_number(app: App) -> usize {
+    app.number.checked_sub(FIRST_FORWARDED).map_or(0, |number| 1 + usize::from(number / 100))
+}
+
+/// Where an application sends to.
+fn listener(app: App) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], LISTEN_PORT + target_number(app) as u16))
+}
 
 fn application(app: App) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], FIRST_APPLICATION_PORT + app.number))

@@ -10,10 +10,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use mptunnel::tunnel::stats::Counters;
 use mptunnel::tunnel::wire::{Reject, Type};
 
+use super::host::{HostId, SERVER};
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Promise {
-    /// The data packets that a tunnel has sent, and whether a copy of each was taken.
+    /// The packets with datagrams that a tunnel has sent, and whether a copy of each was taken.
     sent: HashMap<u64, bool>,
     /// Datagrams that are to come out in this turn.
     due: u64,
@@ -27,8 +29,10 @@ pub struct Arrival {
 
 impl Arrival {
     /// The packet, and what its receiver has counted before it.
-    pub fn new(octets: &[u8], before: &Counters) -> Self {
-        Self { packet: data_packet(octets), before: before.clone() }
+    pub fn new(host: HostId, octets: &[u8], before: &Counters) -> Self {
+        // A client asks, and is never asked.
+        let astray = host != SERVER && octets.first() == Some(&(Type::Open as u8));
+        Self { packet: data_packet(octets).filter(|_| !astray), before: before.clone() }
     }
 }
 
@@ -55,8 +59,11 @@ impl Promise {
         let Some(taken) = arrival.packet.and_then(|packet| self.sent.get_mut(&packet)) else { return };
         let refused = |reject| after.rejected(reject) > before.rejected(reject);
         // Taken from the path, though nobody can have what was in it.
-        let in_vain = [Reject::NoTarget, Reject::FlowLimit, Reject::UnknownFlow].into_iter().any(refused);
-        *taken |= delivered == 1 || in_vain;
+        let reasons = [Reject::NoTarget, Reject::FlowLimit, Reject::UnknownFlow, Reject::NotAllowed];
+        let in_vain = reasons.into_iter().any(refused);
+        // It asks for a flow and carries nothing, or is delivered when its target's name is known.
+        let in_time = after.asked > before.asked || after.held > before.held;
+        *taken |= delivered == 1 || in_vain || in_time;
         assert!(
             *taken || refused(Reject::UnknownSession),
             "the first copy was not delivered: {before:?}, {after:?}"
@@ -69,9 +76,9 @@ impl Promise {
     }
 }
 
-/// Tells a data packet from all others. Its header alone names it, but whoever is on the way can change the rest.
+/// Tells a packet that can carry a datagram from all others. Its header alone names it, but whoever is on the way can change the rest.
 fn data_packet(octets: &[u8]) -> Option<u64> {
-    let data = octets.first() == Some(&(Type::Data as u8));
+    let data = [Type::Data as u8, Type::Open as u8].contains(octets.first()?);
     data.then(|| {
         let mut hasher = DefaultHasher::new();
         octets.hash(&mut hasher);

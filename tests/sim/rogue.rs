@@ -7,10 +7,10 @@ use std::time::Instant;
 use base64ct::{Base64, Encoding};
 use mptunnel::tunnel::key::{KEY_LEN, Key};
 use mptunnel::tunnel::keyring::KeyId;
-use mptunnel::tunnel::link::Link;
+use mptunnel::tunnel::link::{Link, Target};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::wire::{
-    self, Advice, ClientId, Clock, Control, FlowId, Packet, PathToken, SessionId, Type,
+    self, Advice, ClientId, Clock, Control, FlowId, Label, Open, Opened, Packet, PathToken, SessionId, Type,
 };
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -106,6 +106,25 @@ impl Rogue {
         let mut packet = Vec::new();
         self.session().seal_control(Type::Probe, control, &mut packet);
         packet
+    }
+
+    /// A packet that asks for a flow to the server's own target, with a datagram.
+    pub fn open(&mut self, flow: u32, datagram: &[u8]) -> Vec<u8> {
+        self.open_to(flow, 0, Target::Default, Some(datagram))
+    }
+
+    /// A packet that asks for a flow, with this source port and target.
+    pub fn open_to(&mut self, flow: u32, port: u16, target: Target, datagram: Option<&[u8]>) -> Vec<u8> {
+        let open = Open { flow: FlowId(flow), label: Label(flow.into()), port, target };
+        let mut packet = Vec::new();
+        self.session().seal_open(&open, datagram, &mut packet);
+        packet
+    }
+
+    /// Reads what the server says of a flow.
+    pub fn opened(&mut self, packet: &mut [u8]) -> Opened {
+        let Ok(Packet::Sealed(header, sealed)) = wire::parse(packet) else { panic!("not sealed") };
+        self.session().take_opened(header, sealed).expect("an opened for us")
     }
 
     /// A data packet.

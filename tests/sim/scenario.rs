@@ -16,7 +16,7 @@ use super::villain::{
     Trick, Villain, alter, flood, guess, hold_back, noise, overtake, overtake_from_nowhere, own_one_bridge,
     reflect, replay,
 };
-use super::{Sim, Stream};
+use super::{Sim, Stream, forwarded};
 
 /// See the module.
 #[derive(Debug)]
@@ -82,9 +82,10 @@ impl Scenario {
         let mut setup = Setup::new(bridges).with([encrypted(), plain(), keyed(seed)][mode].clone());
         setup.clients = rng.random_range(1..=3);
         setup.ipv6 = rng.random();
+        setup.forwards = rng.random_range(0..=2);
         // Now and then a fault lasts so long that paths are given up.
         let length = if rng.random_bool(0.04) { 15 * SECOND } else { ms(rng, 500..3000) };
-        let streams = streams(rng, setup.clients, length);
+        let streams = streams(rng, &setup, length);
         let attack = rng.random_bool(0.5).then(|| ATTACKS.choose(rng).expect("there are some"));
         // Whoever owns the only bridge decides what arrives.
         let possible = |name: &str| setup.bridges.len() > 1 || !name.starts_with(MANIPULATOR);
@@ -216,10 +217,11 @@ fn longest_rtt(setup: &Setup, mishaps: &[(Duration, Mishap)]) -> Duration {
 }
 
 /// Up to three applications at each client, one in four worlds with a busy one.
-fn streams(rng: &mut StdRng, clients: usize, length: Duration) -> Vec<Stream> {
+fn streams(rng: &mut StdRng, setup: &Setup, length: Duration) -> Vec<Stream> {
     let mut streams = Vec::new();
-    for client in 0..clients {
+    for client in 0..setup.clients {
         for number in 0..rng.random_range(1..=3) {
+            let number = number + forwarded(rng.random_range(0..=setup.forwards.into()));
             for way in [Way::Up, Way::Down] {
                 let longest = [120, 120, 1400].choose(rng).expect("three");
                 let stream = Stream::new(App { client, number }, way, rng.random_range(10..=25));

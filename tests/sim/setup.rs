@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use mptunnel::tunnel::allow::{Allowed, Hosts, Rule};
 use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::keyring::{Keyring, Keys};
 use mptunnel::tunnel::link::{Endpoint, Host as Name};
-use mptunnel::tunnel::role::{Bridge as BridgeConfig, Config, Copies, Role, Security};
+use mptunnel::tunnel::role::{
+    Bridge as BridgeConfig, ClientRole, Config, Copies, Forward, Security, ServerRole,
+};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::Sim;
@@ -51,6 +54,8 @@ pub struct Setup {
     pub copies: Copies,
     /// The bridges that are backups.
     pub backups: Vec<usize>,
+    /// How many targets the clients forward to besides; the server allows them.
+    pub forwards: u8,
 }
 
 impl Setup {
@@ -70,6 +75,7 @@ impl Setup {
             echo: false,
             copies: Copies::All,
             backups: Vec::new(),
+            forwards: 0,
         }
     }
 
@@ -90,25 +96,35 @@ impl Setup {
     /// The world with nothing running.
     pub fn build(&self, seed: u64) -> Sim {
         let (server, target) = (self.address(1, 2000), self.address(2, 1194));
-        let any = match self.ipv6 {
-            true => (Ipv6Addr::LOCALHOST, 3000).into(),
-            false => (Ipv4Addr::LOCALHOST, 3000).into(),
-        };
+        let listen = |number: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, 3000 + number));
+        let others: Vec<_> = (0..self.forwards).map(|number| self.address(50 + number, 1194)).collect();
         let target_endpoint = match self.target_name {
             Some(name) => Endpoint { host: Name::Name(name.to_owned()), port: target.port() },
             None => target.into(),
         };
-        let role = Role::Server { listen: server, target: target_endpoint };
-        let config = Config { role, security: self.server.clone() };
+        let rule = |target: &SocketAddr| Rule {
+            hosts: Hosts::net(target.ip().into()),
+            ports: target.port()..=target.port(),
+        };
+        let allowed = Allowed(others.iter().map(rule).collect());
+        let role = ServerRole { allowed, ..ServerRole::new(server, target_endpoint) };
+        let config = Config { role: role.into(), security: self.server.clone() };
         let mut hosts = vec![Host::new(config, ips(1), mix(seed, 0))];
         for client in 0..self.clients {
             let bridges = (0..self.bridges.len()).map(|number| BridgeConfig {
                 backup: self.backups.contains(&number),
                 ..BridgeConfig::from(self.endpoint(number))
             });
-            let role = Role::Client { listen: any, bridges: bridges.collect(), copies: self.copies };
+            let forwards = (1..).zip(&others);
+            let forwards =
+                forwards.map(|(number, target)| Forward { listen: listen(number), target: (*target).into() });
+            let role = ClientRole {
+                copies: self.copies,
+                forwards: forwards.collect(),
+                ..ClientRole::new(listen(0), bridges.collect())
+            };
             let security = self.own.get(client).unwrap_or(&self.client).clone();
-            let config = Config { role, security };
+            let config = Config { role: role.into(), security };
             hosts.push(Host::new(config, ips(100 + client as u8), mix(seed, 1 + client as u64)));
         }
         let bridges = (0..).zip(&self.bridges);
@@ -128,7 +144,7 @@ impl Setup {
             names: self.names.clone(),
             name_delay: self.name_delay,
             server,
-            target,
+            targets: std::iter::once(target).chain(others).collect(),
             echo: self.echo,
             flows: HashMap::new(),
             owners: HashMap::new(),

@@ -95,7 +95,7 @@ fn elsewhere(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> SocketAddr {
 pub fn guess(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for to in known.clients.iter().copied().chain(known.server) {
-        for (kind, len) in [(1, 60), (2, 96), (3, 96), (4, 128), (5, 96)] {
+        for (kind, len) in [(1, 60), (2, 96), (3, 96), (4, 128), (5, 96), (6, 60), (7, 64)] {
             let mut octets = vec![0; len];
             rng.fill_bytes(&mut octets);
             octets[0] = kind;
@@ -131,7 +131,7 @@ pub fn alter(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> {
         altered.push(flipped);
     }
     altered.push([seen.octets, &[0]].concat());
-    for kind in 1..6 {
+    for kind in 1..8 {
         // As another kind of packet; not as what it is.
         if kind != seen.octets[0] {
             altered.push([&[kind], &seen.octets[1..]].concat());
@@ -180,7 +180,7 @@ pub fn reflect(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> 
         Way::Down => known.server.into_iter().collect(),
     };
     for to in receivers {
-        for kind in [seen.octets[0], seen.octets[0] ^ 1] {
+        for kind in [seen.octets[0], seen.octets[0] ^ 1, 1] {
             let from = elsewhere(rng, seen, known);
             let octets = [&[kind], &seen.octets[1..]].concat();
             attacks.push(Attack::Send { after: Duration::from_millis(1), from, to, octets });
@@ -193,10 +193,10 @@ pub fn reflect(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> 
 pub fn noise(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for to in known.clients.iter().copied().chain(known.server) {
-        let len = [1, 13, 16, 40, 96, 128][rng.random_range(0..6)];
+        let len = [1, 13, 16, 40, 64, 96, 128][rng.random_range(0..7)];
         let mut octets = vec![0; len];
         rng.fill_bytes(&mut octets);
-        octets[0] = rng.random_range(0..7);
+        octets[0] = rng.random_range(0..9);
         if len >= 5 && rng.random() {
             octets[1..5].copy_from_slice(&seen.octets[1..5]);
         }
@@ -287,7 +287,7 @@ impl Attacker for Courier {
     }
 
     fn gets(&mut self, _now: Duration, to: SocketAddr, octets: &[u8]) {
-        if octets[0] == 1 {
+        if [1, 7].contains(&octets[0]) {
             *self.kept.borrow_mut() += 1;
         } else if let Some(&(from, to)) = self.clients.get(&to) {
             self.replies.push(Attack::Send { after: BEHIND, from, to, octets: octets.to_vec() });

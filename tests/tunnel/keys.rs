@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::link::{Bind, Event};
-use mptunnel::tunnel::role::{Config, Role, Security};
+use mptunnel::tunnel::role::{Config, Security, ServerRole};
 use mptunnel::tunnel::wire::{PathToken, Reject};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -92,7 +92,7 @@ fn server(now: Instant, security: Security) -> Tunnel {
 
 fn config(security: Security) -> Config {
     let target = std::net::SocketAddr::from(([192, 0, 2, 1], 1194)).into();
-    Config { role: Role::Server { listen: ([0, 0, 0, 0], 2000).into(), target }, security }
+    Config { role: ServerRole::new(([0, 0, 0, 0], 2000).into(), target).into(), security }
 }
 
 /// Lets the server answer a rogue's handshake.
@@ -136,7 +136,7 @@ fn who_says_that_he_is_another_client_gets_nothing_of_that_ones() {
     let mut server = server(now, each(BOTH));
     let mut alice = connect(&mut server, now, Rogue::keyed(1, 1));
     confirm(&mut server, now, &mut alice);
-    let datagram = alice.data(7, b"alice");
+    let datagram = alice.open(7, b"alice");
     exchange(&mut server, now, alice.link(), datagram);
     assert_eq!((server.holdings().peers, opened(&mut server)), (1, 1));
     // Bob has seen her client id somewhere.
@@ -144,7 +144,7 @@ fn who_says_that_he_is_another_client_gets_nothing_of_that_ones() {
     bob.client = alice.client;
     let mut bob = connect(&mut server, now, bob);
     confirm(&mut server, now, &mut bob);
-    let datagram = bob.data(7, b"bob");
+    let datagram = bob.open(7, b"bob");
     exchange(&mut server, now, bob.link(), datagram);
     assert_eq!((server.holdings().peers, opened(&mut server)), (2, 1), "a client and a flow of his own");
     // Her session is as it was.

@@ -6,7 +6,7 @@ use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::flow::MAX_FLOWS;
 use mptunnel::tunnel::link::{Bind, Event};
 use mptunnel::tunnel::path::MAX_PATHS;
-use mptunnel::tunnel::role::{Config, Role};
+use mptunnel::tunnel::role::{Config, ServerRole};
 use mptunnel::tunnel::wire::{PathToken, Reject};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -27,7 +27,7 @@ fn one_path() -> Setup {
 fn server(now: Instant) -> Tunnel {
     let listen = ([0, 0, 0, 0], 2000).into();
     let target = std::net::SocketAddr::from(([192, 0, 2, 1], 1194)).into();
-    let config = Config { role: Role::Server { listen, target }, security: encrypted() };
+    let config = Config { role: ServerRole::new(listen, target).into(), security: encrypted() };
     Tunnel::new(now, config, StdRng::seed_from_u64(1))
 }
 
@@ -69,7 +69,7 @@ fn a_server_opens_a_limited_number_of_flows_for_a_client_that_wants_more() {
     let probe = rogue.probe(0, 0, NO_TOKEN);
     exchange(&mut server, now, rogue.link(), probe);
     for flow in 0..MAX_FLOWS as u32 + 6 {
-        let data = rogue.data(flow, b"to the target");
+        let data = rogue.open(flow, b"to the target");
         exchange(&mut server, now, rogue.link(), data);
     }
     assert_eq!(opened(&mut server), MAX_FLOWS);
@@ -99,7 +99,7 @@ fn a_reply_is_as_long_as_its_probe_and_data_waits_for_the_token() {
     let reply = rogue.reply(&mut sent[0].1);
     assert!(!reply.validated && reply.token != PathToken(77));
     // Something for the client, which the target answers.
-    let data = rogue.data(0, b"question");
+    let data = rogue.open(0, b"question");
     exchange(&mut server, now, rogue.link(), data);
     let Some(Event::Open(socket, _)) = std::iter::from_fn(|| server.poll_event()).last() else {
         panic!("no flow")

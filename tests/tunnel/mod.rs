@@ -6,6 +6,7 @@ mod copies;
 mod delivery;
 mod flows;
 mod formats;
+mod forwards;
 mod hostile;
 mod keys;
 mod limits;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::Tunnel;
-use mptunnel::tunnel::role::{Config, Role};
+use mptunnel::tunnel::role::{Config, ServerRole};
 use mptunnel::tunnel::wire::{MAX_DATAGRAM_LEN, PathToken, Reject};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -115,7 +115,7 @@ fn the_longest_datagram_arrives_and_a_longer_one_is_refused() {
 fn a_session_that_its_client_has_given_up_does_not_come_back() {
     let now = Instant::now();
     let target = SocketAddr::from(([192, 0, 2, 1], 1194)).into();
-    let role = Role::Server { listen: ([0, 0, 0, 0], 2000).into(), target };
+    let role = ServerRole::new(([0, 0, 0, 0], 2000).into(), target).into();
     let mut server = Tunnel::new(now, Config { role, security: encrypted() }, StdRng::seed_from_u64(1));
     let link = Rogue::new(1).link();
     let [mut first, mut second] = [0, 1].map(|attempt| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::link::{Endpoint, Event, Host};
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config};
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::sim::network::Faults;
@@ -150,7 +150,7 @@ fn a_name_is_looked_up_at_intervals_that_grow_to_a_minute() {
     let begin = Instant::now();
     let bridge = Endpoint { host: Host::Name("bridge.example".into()), port: 4000 };
     let listen = ([127, 0, 0, 1], 3000).into();
-    let role = Role::Client { listen, bridges: vec![Bridge::from(bridge)], copies: Copies::All };
+    let role = ClientRole::new(listen, vec![Bridge::from(bridge)]).into();
     let mut tunnel = Tunnel::new(begin, Config { role, security: encrypted() }, StdRng::seed_from_u64(1));
     let (mut now, mut asked) = (begin, Vec::new());
     while now < begin + 300 * SECOND {

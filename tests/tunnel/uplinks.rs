@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::link::{Bind, Event, SocketId, Uplink};
-use mptunnel::tunnel::role::{Bridge, Config, Copies, Role};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Config};
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -30,7 +30,7 @@ impl Lonely {
         let bridge = Bridge::from(SocketAddr::from(([192, 0, 2, 1], 4000)));
         let over = Bridge { bind: Some(Uplink::Interface("wwan0".into())), ..bridge.clone() };
         let listen = ([127, 0, 0, 1], 3000).into();
-        let role = Role::Client { listen, bridges: vec![over, bridge], copies: Copies::All };
+        let role = ClientRole::new(listen, vec![over, bridge]).into();
         let begin = Instant::now();
         let config = Config { role, security: encrypted() };
         let tunnel = Tunnel::new(begin, config, StdRng::seed_from_u64(1));

@@ -54,8 +54,11 @@ impl Client {
         fabric.wake_at(now);
     }
 
-    /// A bridge's socket could not be opened.
+    /// A socket could not be opened.
     pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId, fabric: &mut Fabric) {
+        if socket.listens() {
+            return self.listener_failed(socket, fabric);
+        }
         self.without_socket(now, socket, fabric, |way, fabric| way.socket_failed(now, fabric));
     }
 

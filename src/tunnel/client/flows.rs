@@ -1,0 +1,286 @@
+//! A client's flows: where applications send to, which target that leads to, and what the server
+//! says of each flow.
+
+use std::collections::VecDeque;
+use std::hash::Hasher;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::Level;
+use siphasher::sip::SipHasher24;
+
+use super::Client;
+use crate::tunnel::chronicle::Kind;
+use crate::tunnel::fabric::{Fabric, LISTENER};
+use crate::tunnel::flow::{Flow, State};
+use crate::tunnel::link::{Event, Link, PeerId, SocketId, Target};
+use crate::tunnel::peer::Peer;
+use crate::tunnel::role::Forward;
+use crate::tunnel::wire::{FlowId, HEADER_LEN, Header, Label, Open, Opened, Reject, Verdict};
+
+/// Listeners besides the first.
+pub const MAX_FORWARDS: usize = 64;
+/// Flows that are asked for again at a time, ...
+const ASKED_AT_ONCE: usize = 64;
+/// ... and how soon the next are: 10,000 flows take less than a second.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+/// Those that were not answered are asked for again after this time, ...
+const ROUND: Duration = Duration::from_millis(200);
+/// ... so often.
+const ROUNDS: u32 = 5;
+/// Targets whose refusal was told are remembered, so many.
+const TOLD: usize = 1024;
+
+/// A socket that applications send to.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) socket: SocketId,
+    pub(super) address: SocketAddr,
+    pub(super) target: Target,
+}
+
+/// The flows that are asked for again, since the server may be another process.
+#[derive(Debug, Default)]
+pub(super) struct Reopening {
+    queue: VecDeque<FlowId>,
+    rounds_left: u32,
+    /// When the next are asked for.
+    at: Option<Instant>,
+}
+
+impl Reopening {
+    fn begin(&mut self, at: Instant) {
+        self.rounds_left = ROUNDS;
+        self.at = Some(self.at.map_or(at, |known| known.min(at)));
+    }
+
+    pub(super) fn at(&self) -> Option<Instant> {
+        self.at
+    }
+}
+
+/// How long the server is left alone with a flow after it has refused it.
+fn pause(verdict: Verdict) -> Duration {
+    match verdict {
+        Verdict::NotAllowed => Duration::from_secs(30),
+        Verdict::Limit => Duration::from_secs(5),
+        Verdict::NoAddress | Verdict::NoSocket => Duration::from_secs(1),
+        Verdict::Open | Verdict::Unknown => Duration::ZERO,
+    }
+}
+
+/// Names an application behind a listener, in this client and in any that takes its place.
+fn label(listener: SocketAddr, application: SocketAddr) -> Label {
+    // No secret: it is to be the same in every process.
+    let mut hasher = SipHasher24::new_with_key(b"mptunnel label 1");
+    hasher.write(format!("{listener} {application}").as_bytes());
+    Label(hasher.finish())
+}
+
+impl Client {
+    /// Gives an application's address a flow.
+    pub fn open_flow(
+        &mut self,
+        now: Instant,
+        local: Link,
+        fabric: &mut Fabric,
+    ) -> Result<(PeerId, FlowId), Reject> {
+        let listener = self.listeners.iter().find(|listener| listener.socket == local.socket);
+        let Listener { address, target, .. } = listener.ok_or(Reject::UnknownFlow)?;
+        let flows = &mut fabric.peers[self.peer.0].flows;
+        if flows.is_full() {
+            return Err(Reject::FlowLimit);
+        }
+        let (flow, label) = (flows.free_id(), label(*address, local.remote));
+        let open = Open { flow, label, port: 0, target: target.clone() };
+        fabric.add_flow(self.peer, Flow::new(now, local, open, State::Opening));
+        Ok((self.peer, flow))
+    }
+
+    /// Takes what the server says of a flow.
+    pub fn handle_opened(
+        &mut self,
+        now: Instant,
+        link: Link,
+        header: Header,
+        sealed: &mut [u8],
+        fabric: &mut Fabric,
+    ) -> Result<(), Reject> {
+        let peer = &mut fabric.peers[self.peer.0];
+        let len = HEADER_LEN + sealed.len();
+        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let opened = session.take_opened(header, sealed);
+        peer.note(now, link, header, len, &opened);
+        let opened = opened?;
+        peer.heard = now;
+        // In the session before, it may be another process that has said so.
+        if peer.is_current(header.session) {
+            self.answered(now, header.counter, opened, fabric)?;
+        }
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        now: Instant,
+        counter: u64,
+        opened: Opened,
+        fabric: &mut Fabric,
+    ) -> Result<(), Reject> {
+        let peer = &mut fabric.peers[self.peer.0];
+        let flow = peer.flows.get_mut(opened.flow).ok_or(Reject::UnknownFlow)?;
+        if flow.newest.is_some_and(|newest| counter < newest) {
+            return Ok(());
+        }
+        flow.newest = Some(counter);
+        match opened.verdict {
+            Verdict::Open => {
+                flow.state = State::Open;
+                flow.address = opened.address;
+                flow.open.port = opened.port;
+                peer.send_waiting(now, &mut fabric.outbox);
+            }
+            Verdict::Unknown => flow.state = State::Opening,
+            verdict => {
+                flow.state = State::Refused(verdict, now + pause(verdict));
+                let target = flow.open.target.clone();
+                self.tell(now, target, verdict, fabric);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says why a target cannot be had, once.
+    fn tell(&mut self, now: Instant, target: Target, verdict: Verdict, fabric: &mut Fabric) {
+        let told = (target, verdict);
+        if self.told.contains(&told) || self.told.len() >= TOLD {
+            return;
+        }
+        let target = &told.0;
+        let text = match verdict {
+            Verdict::NotAllowed => format!(
+                "mpserver does not allow the target {target}: datagrams to it are dropped until mpserver is \
+                 started with --allow-target {target}"
+            ),
+            Verdict::NoAddress => {
+                format!("mpserver finds no address of the target {target}: datagrams to it are dropped")
+            }
+            Verdict::Limit => "mpserver has as many flows of this client as it may: datagrams of further \
+                               applications are dropped"
+                .to_owned(),
+            Verdict::NoSocket => {
+                format!("mpserver cannot open a socket towards the target {target}: its log tells why")
+            }
+            Verdict::Open | Verdict::Unknown => return,
+        };
+        fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
+        self.told.insert(told);
+    }
+
+    // ---- listeners ----
+
+    /// Listens where the configuration says, and no longer where it does not.
+    pub fn listen(&mut self, now: Instant, forwards: Vec<Forward>, fabric: &mut Fabric) {
+        let forwards: Vec<_> =
+            forwards.into_iter().map(|forward| (forward.listen, Target::Named(forward.target))).collect();
+        let is_wanted = |listener: &Listener| forwards.contains(&(listener.address, listener.target.clone()));
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .partition(|listener| listener.socket == LISTENER || is_wanted(listener));
+        self.listeners = kept;
+        for listener in gone {
+            let text = format!("{} is no longer forwarded to {}", listener.address, listener.target);
+            fabric.chronicle.tell(now, Level::Info, Kind::Reload, text);
+            self.end_listener(listener.socket, fabric);
+            fabric.events.push_back(Event::Close(listener.socket));
+        }
+        for (address, target) in forwards {
+            if self.listeners.iter().skip(1).all(|listener| listener.address != address) {
+                let text = format!("{address} is forwarded to {target}");
+                fabric.chronicle.tell(now, Level::Info, Kind::Reload, text);
+                let socket = fabric.open_listener(address);
+                self.listeners.push(Listener { socket, address, target });
+            }
+        }
+    }
+
+    /// A listener could not be opened.
+    pub(super) fn listener_failed(&mut self, socket: SocketId, fabric: &mut Fabric) {
+        self.listeners.retain(|listener| listener.socket != socket);
+        self.end_listener(socket, fabric);
+    }
+
+    fn end_listener(&self, socket: SocketId, fabric: &mut Fabric) {
+        for local in fabric.peers[self.peer.0].flows.end(|flow| flow.local.socket == socket) {
+            fabric.forget_local(local);
+        }
+    }
+
+    // ---- asking again ----
+
+    /// A new session: the server may be another process, which knows no flow.
+    pub(super) fn reopen_all(&mut self, now: Instant, fabric: &mut Fabric) {
+        fabric.peers[self.peer.0].flows.reopen();
+        self.reopening.queue.clear();
+        self.reopening.begin(now);
+    }
+
+    /// Datagrams wait for an answer.
+    #[inline]
+    pub fn ask_again(&mut self, now: Instant, fabric: &mut Fabric) {
+        if self.reopening.at.is_none() && fabric.peers[self.peer.0].current().is_some() {
+            self.reopening.begin(now + ROUND);
+            fabric.wake_at(now + ROUND);
+        }
+    }
+
+    /// Asks for the flows that are due.
+    pub(super) fn ask_due(&mut self, now: Instant, fabric: &mut Fabric) {
+        let peer = &mut fabric.peers[self.peer.0];
+        let reopening = &mut self.reopening;
+        if reopening.at.is_none_or(|at| now < at) {
+            return;
+        }
+        if reopening.queue.is_empty() {
+            reopening.queue = unanswered(peer);
+            reopening.rounds_left -= 1;
+        }
+        for _ in 0..ASKED_AT_ONCE {
+            let Some(id) = reopening.queue.pop_front() else { break };
+            if peer.flows.get(id).is_some_and(|flow| flow.state == State::Opening) {
+                peer.request(now, id, None, &mut fabric.outbox);
+            }
+        }
+        reopening.at = match (reopening.queue.is_empty(), reopening.rounds_left) {
+            (false, _) => Some(now + ASK_EVERY),
+            (true, 0) => None,
+            (true, _) => Some(now + ROUND),
+        };
+    }
+}
+
+/// The flows that are to be asked for though no datagram does: those that were open, for what the
+/// target sends, and those whose datagrams wait.
+fn unanswered(peer: &Peer) -> VecDeque<FlowId> {
+    let waiting = peer.waiting_flows();
+    let asks = |flow: &&Flow| {
+        flow.state == State::Opening && (flow.open.port != 0 || waiting.contains(&flow.open.flow))
+    };
+    peer.flows.iter().filter(asks).map(|flow| flow.open.flow).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_the_same_in_every_process_and_another_for_another_application_or_listener() {
+        let address = |text: &str| text.parse().expect(text);
+        let ours = label(address("127.0.0.1:3000"), address("127.0.0.1:4000"));
+        // Whoever changes this has restarted clients lose their flows.
+        assert_eq!(ours, Label(0xe34f_840a_5059_5394));
+        assert_ne!(ours, label(address("127.0.0.1:3000"), address("127.0.0.1:4001")));
+        assert_ne!(ours, label(address("127.0.0.1:3001"), address("127.0.0.1:4000")));
+        assert_ne!(ours, label(address("[::1]:3000"), address("127.0.0.1:4000")));
+    }
+}
