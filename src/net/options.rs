@@ -10,8 +10,6 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// What a socket is to buffer: 100 ms at 1 Gbps. The kernel doubles it for its own bookkeeping.
 pub(super) const BUFFER_LEN: usize = 12_500_000;
-/// Errors taken from a socket's queue at a time: others make them, and must not keep us.
-const ERRORS_AT_ONCE: u32 = 256;
 
 /// Lets this process open as many files as it may: each flow of a server is one.
 ///
@@ -65,6 +63,8 @@ pub(super) fn offload(socket: SockRef<'_>, ipv6: bool) -> io::Result<UdpSocketSt
         // A time stamp on every packet costs, and nobody reads it.
         setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
     }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = ipv6;
     Ok(state)
 }
 
@@ -119,6 +119,9 @@ pub(super) fn forget_news(socket: &UdpSocket) {
         use std::os::fd::AsRawFd;
 
         use nix::sys::socket::{MsgFlags, recv};
+
+        /// Errors taken from a socket's queue at a time: others make them, and must not keep us.
+        const ERRORS_AT_ONCE: u32 = 256;
 
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let mut more = 0..ERRORS_AT_ONCE;

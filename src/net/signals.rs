@@ -6,6 +6,7 @@ use mio::{Registry, Token};
 
 /// What the program is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "nothing tells it there"))]
 pub(super) enum Signal {
     /// To end, by the signal of this name.
     Stop(&'static str),

@@ -8,7 +8,7 @@ mod words;
 
 use std::env;
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -23,8 +23,6 @@ use crate::tunnel::snapshot::{Program, SCHEMA, Snapshot};
 pub const WIDTH: usize = 100;
 /// Between two questions of `--watch`.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A program that has not answered by then is stuck.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What begins a drawing in place: the cursor goes to the upper left.
 const HOME: &str = "\x1b[H";
@@ -141,7 +139,13 @@ fn ask(program: Program, paths: &[PathBuf]) -> Result<String, String> {
 
 #[cfg(unix)]
 fn ask_at(path: &Path) -> io::Result<String> {
-    let mut stream = std::os::unix::net::UnixStream::connect(path)?;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    /// A program that has not answered by then is stuck.
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut json = String::new();
     match stream.read_to_string(&mut json) {
