@@ -9,18 +9,23 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ContextKind;
-use log::{LevelFilter, debug, error, info, warn};
+use jiff::Zoned;
+use log::{Level, LevelFilter, debug, error, info, warn};
 
 use crate::config::args::{ClientArgs, ServeArgs, StatusArgs};
 use crate::config::{self, ControlPath, Mistakes, Settings, Variables};
-use crate::net::{self, Control, ControlError, EventLoop, HttpDoor, StartError};
-use crate::status;
-use crate::tunnel::role::{Config, Role, Security};
-use crate::tunnel::snapshot::Program;
+use crate::net::{self, Control, ControlError, EventLoop, HttpDoor, Occasion, Reread, StartError};
+use crate::status::{self, Look, Summary};
+use crate::tunnel::chronicle::Kind;
+use crate::tunnel::role::{Role, Security};
+use crate::tunnel::snapshot::{Program, Snapshot};
 use crate::web::Web;
 
 /// Wrong use: another start will fail in the same way until the user changes something.
 const WRONG_USE: u8 = 2;
+
+/// Clients whose paths go into the log when it is asked for them.
+const PEERS_IN_THE_LOG: usize = 20;
 
 /// Anything else that keeps a program from its work.
 const FAILED: u8 = 1;
@@ -105,15 +110,12 @@ fn start_logging(directives: &str) {
 ///
 /// # Errors
 /// What keeps the tunnel from starting or from going on.
-pub fn serve(
-    settings: Settings,
-    reload: impl FnMut() -> Option<Config> + Send + 'static,
-) -> Result<(), Failure> {
+pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static) -> Result<(), Failure> {
     if let Err(error) = net::raise_open_files_limit() {
         warn!("cannot raise the limit of open files: {error}; the number of applications is limited by it");
     }
     keep_memory_private();
-    let Settings { config, summary, control, metrics } = settings;
+    let Settings { config, summary, control, metrics, report_every } = settings;
     let name = match config.role {
         Role::Client(_) => Program::Mpclient.name(),
         Role::Server(_) => Program::Mpserver.name(),
@@ -132,7 +134,9 @@ pub fn serve(
             .map_err(|error| Failure::Failed(format!("cannot serve metrics at {address}: {error}")))?;
     }
     let (version, address) = (env!("CARGO_PKG_VERSION"), event_loop.listen_addr());
-    info!("{name} {version}: listening on {address}, {summary}");
+    let text = format!("{name} {version}: listening on {address}, {summary}");
+    event_loop.tell(Level::Info, Kind::Start, text);
+    event_loop.report(report_every.0, report());
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))
 }
 
@@ -148,6 +152,19 @@ fn show_metrics(event_loop: &mut EventLoop, address: SocketAddr) -> io::Result<(
         );
     }
     Ok(())
+}
+
+/// How the log is told of the whole.
+fn report() -> impl FnMut(Occasion, &Snapshot) + Send + 'static {
+    let mut summary = Summary::default();
+    move |occasion, snapshot| match occasion {
+        Occasion::Interval => info!("{}", summary.line(snapshot)),
+        Occasion::Asked => {
+            let look = Look { colour: false, now: Zoned::now(), peers: PEERS_IN_THE_LOG };
+            let table = status::table(snapshot, &look);
+            table.lines().filter(|line| !line.is_empty()).for_each(|line| info!("{line}"));
+        }
+    }
 }
 
 /// Opens the control socket. Without one at the usual place a tunnel is as good.
@@ -184,12 +201,11 @@ pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
     status::run(program, args, control.paths()).map_err(|text| Failure::Command("status", text))
 }
 
-/// Reads an mpclient's configuration again, while it runs with this key and serves metrics here. `None`: there
-/// are mistakes, which are in the log.
-pub fn reload(args: &ClientArgs, running: &Security, metrics: Option<SocketAddr>) -> Option<Config> {
+/// Reads an mpclient's configuration again, while it runs with this key and serves metrics here. Mistakes go
+/// to the log.
+pub fn reload(args: &ClientArgs, running: &Security, metrics: Option<SocketAddr>) -> Reread {
     let read = config::client_again(args, &Variables::from_env(), running);
     let asked = read.as_ref().map_or(metrics, |settings| settings.metrics);
-    let config = tell_of_reading(&args.config, read.map(|settings| settings.config));
     if asked != metrics {
         let named = |address: Option<SocketAddr>| address.map_or("nowhere".into(), |at| at.to_string());
         warn!(
@@ -198,34 +214,32 @@ pub fn reload(args: &ClientArgs, running: &Security, metrics: Option<SocketAddr>
             named(metrics)
         );
     }
-    config
+    tell_of_reading(&args.config, read)
 }
 
-/// Reads an mpserver's keys again, while it runs. `None`: there is nothing to read, or there are mistakes,
-/// which are in the log.
-pub fn reload_keys(args: &ServeArgs) -> Option<Config> {
+/// Reads an mpserver's keys again, while it runs, if it has a file of them. Mistakes go to the log.
+pub fn reload_keys(args: &ServeArgs) -> Reread {
     let Some(keys) = &args.keys else {
-        info!(
-            "SIGHUP changes nothing here: without --keys, mpserver's settings are its arguments, which take a \
-             restart"
-        );
-        return None;
+        let text = "SIGHUP changes nothing here: without --keys, mpserver's settings are its arguments, which \
+                    take a restart";
+        return Reread { text: text.to_owned(), level: Level::Info, news: None };
     };
     tell_of_reading(keys, config::server_again(args, &Variables::from_env()))
 }
 
-/// Says in the log what came of reading a file again.
-fn tell_of_reading(file: &Path, read: Result<Config, Mistakes>) -> Option<Config> {
+/// What is to be said of reading a file again. Its mistakes are said one by one.
+fn tell_of_reading(file: &Path, read: Result<Settings, Mistakes>) -> Reread {
     let file = file.display();
     match read {
-        Ok(config) => {
-            info!("{file} was read again");
-            Some(config)
-        }
+        Ok(Settings { config, report_every, .. }) => Reread {
+            text: format!("{file} was read again"),
+            level: Level::Info,
+            news: Some((config, report_every.0)),
+        },
         Err(mistakes) => {
             mistakes.iter().for_each(|mistake| error!("{mistake}"));
-            error!("{file} was read again, and has mistakes: nothing is changed");
-            None
+            let text = format!("{file} was read again, and has mistakes: nothing is changed");
+            Reread { text, level: Level::Error, news: None }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{DEFAULT_BIND, notes, targets, values};
+use super::{DEFAULT_BIND, Every, notes, summary, targets, values};
 use crate::tunnel::allow::Rule;
 use crate::tunnel::link::Host;
 
@@ -24,6 +24,10 @@ pub struct SharedArgs {
     /// Where to serve metrics for Prometheus [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
     pub metrics: Option<SocketAddr>,
+
+    /// How often the log sums up what was carried, or "off" [default: 10min]
+    #[arg(long, value_name = "DURATION", value_parser = summary::every)]
+    pub summary: Option<Every>,
 }
 
 /// How a program's status is shown.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use super::steering::{self, Options};
 use super::values::{self, Quoted};
 use super::words::SETTINGS;
-use super::{Mistake, Mistakes, Place, file, targets};
+use super::{Every, Mistake, Mistakes, Place, file, summary, targets};
 use crate::tunnel::link::{Endpoint, Host, Uplink};
 use crate::tunnel::path::MAX_PATHS;
 use crate::tunnel::role::{Bridge, Copies, Forward, MAX_FORWARDS};
@@ -37,6 +37,7 @@ pub(super) struct ClientFile {
     pub(super) forwards: Vec<Forward>,
     /// Where each forward is written.
     pub(super) forward_places: Vec<Place>,
+    pub(super) summary: Option<Every>,
     /// What is taken, as the program of 2014 took it, but hardly meant.
     pub(super) warnings: Vec<Mistake>,
 }
@@ -203,6 +204,7 @@ impl Parser<'_> {
                     self.add_forward(forward);
                 }
             }
+            "summary" => self.file.summary = self.keep(name, summary::every(value)),
             _ => unreachable!("SETTINGS lists the names above"),
         }
     }

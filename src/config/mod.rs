@@ -3,8 +3,8 @@
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
 //! `mpclient.conf`, `client_file` reads that file, whose words are in [`words`], `steering` what it says of
 //! paths, `targets` where flows may lead, `security` finds the keys (`key_files` reads their files) and what
-//! `MPTUNNEL_ENCRYPT` says, `logging`
-//! what `RUST_LOG` does. [`notes`] has what `--help` says besides. Here they meet: arguments as typed become a
+//! `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does, `summary` how often the log sums up. [`notes`] has
+//! what `--help` says besides. Here they meet: arguments as typed become a
 //! `Config` as meant.
 //!
 //! What is wrong is collected instead of ending the search, so that a user who corrects everything
@@ -19,6 +19,7 @@ mod logging;
 pub mod notes;
 mod security;
 mod steering;
+mod summary;
 mod targets;
 mod values;
 pub mod words;
@@ -30,12 +31,13 @@ use std::path::Path;
 pub use control::ControlPath;
 use log::warn;
 pub use security::Variables;
+pub use summary::Every;
 pub(crate) use values::without_keys;
 
 use crate::tunnel::link::{Endpoint, Host};
 use crate::tunnel::role::{Allowed, ClientRole, Config, Role, Security, ServerRole};
 use crate::tunnel::snapshot::Program;
-use args::{ClientArgs, ServeArgs};
+use args::{ClientArgs, ServeArgs, SharedArgs};
 use key_files::End;
 use security::KeySources;
 
@@ -58,10 +60,13 @@ pub struct Settings {
     pub control: ControlPath,
     /// Where it serves metrics, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// How often its log sums up what it carried.
+    pub report_every: Every,
 }
 
 impl Settings {
-    fn new(config: Config, key_source: &str, control: ControlPath, metrics: Option<SocketAddr>) -> Self {
+    /// The rest is where it answers questions, and how often its log sums up.
+    fn new(config: Config, key_source: &str, control: ControlPath, args: &SharedArgs) -> Self {
         let leads_to = match &config.role {
             Role::Client(ClientRole { bridges, .. }) if bridges.len() == 1 => "1 bridge".to_owned(),
             Role::Client(ClientRole { bridges, .. }) => format!("{} bridges", bridges.len()),
@@ -69,7 +74,8 @@ impl Settings {
         };
         let encryption = if config.security.encrypt { "on" } else { "off" };
         let summary = format!("{leads_to}, {key_source}, encryption {encryption}");
-        Self { config, summary, control, metrics }
+        let (metrics, report_every) = (args.metrics, args.summary.unwrap_or_default());
+        Self { config, summary, control, metrics, report_every }
     }
 }
 
@@ -148,8 +154,10 @@ fn read_client(
         let config = Config { role: role.into(), security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
         let control = control_path(Program::Mpclient, args.shared.control.as_deref(), variables);
-        let metrics = args.shared.metrics.or(file.metrics);
-        return Ok(Settings::new(config, &key_source, control, metrics));
+        let mut settings = Settings::new(config, &key_source, control, &args.shared);
+        settings.metrics = settings.metrics.or(file.metrics);
+        settings.report_every = args.shared.summary.or(file.summary).unwrap_or_default();
+        return Ok(settings);
     }
     Err(mistakes)
 }
@@ -169,11 +177,11 @@ pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mista
 ///
 /// # Errors
 /// As with [`server`].
-pub fn server_again(args: &ServeArgs, variables: &Variables) -> Result<Config, Mistakes> {
+pub fn server_again(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
     if let Some(keys) = args.keys.as_deref().filter(|keys| file::is_pipe(keys)) {
         return Err(not_read_again(keys).into());
     }
-    Ok(read_server(args, variables)?.config)
+    read_server(args, variables)
 }
 
 fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
@@ -201,7 +209,7 @@ fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mist
     let role = ServerRole { allowed: Allowed(args.allow_target.clone()), ..ServerRole::new(listen, target) };
     let config = Config { role: role.into(), security };
     let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
-    Ok(Settings::new(config, &sources.to_string(), control, args.shared.metrics))
+    Ok(Settings::new(config, &sources.to_string(), control, &args.shared))
 }
 
 /// Where a program answers questions, if `--control` says this.

@@ -23,6 +23,9 @@ pub enum Body {
     Verbatim(String),
 }
 
+/// What both programs do at this signal.
+const USR1: (&str, &str) = ("SIGUSR1", "Writes the table that \"status\" shows to the log");
+
 fn environment() -> Note {
     let variables = vec![
         (
@@ -59,6 +62,7 @@ takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges."
     );
     let signals = vec![
         ("SIGHUP", "Reads the file again; one with mistakes changes nothing"),
+        USR1,
         ("SIGINT, SIGTERM", "End it"),
     ];
     vec![
@@ -87,6 +91,7 @@ mpserver --keys keys 2000 127.0.0.1 1194   serves them all";
             "SIGHUP",
             "Reads the file of --keys again: who is not in it any more is out at once;\none with mistakes changes nothing",
         ),
+        USR1,
         ("SIGINT, SIGTERM", "End it"),
     ];
     vec![

@@ -69,6 +69,13 @@ pub const SETTINGS: &[Word] = &[
                own target. mpserver looks the host up, and must be told to allow it (--allow-target). May be there \
                up to 64 times, each with an address of its own. A change takes effect at SIGHUP.",
     },
+    Word {
+        name: "summary",
+        value: "DURATION|off",
+        example: "10min",
+        text: "How often the log sums up in one line what was carried, such as 90s, 10min (the default) or 1h; \
+               never with off or 0. The option --summary goes before it.",
+    },
 ];
 
 /// What may stand behind the port of a bridge, in any order.

@@ -17,6 +17,7 @@ use super::control::Control;
 use super::doors::{self, Doors};
 use super::gather::{self, Gather};
 use super::http::{HttpDoor, Site};
+use super::reports::{Occasion, Reports};
 use super::resolver::Resolver;
 use super::service::Service;
 use super::signals::{Signal, Signals};
@@ -25,6 +26,7 @@ use super::uplink;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::link::{Bind, Event, Link, SocketId};
 use crate::tunnel::role::Config;
+use crate::tunnel::snapshot::Snapshot;
 use crate::tunnel::{LISTENER, Tunnel};
 
 /// Receive calls on one socket before the next one's turn: a flooded socket must not keep the
@@ -100,8 +102,18 @@ enum About {
     Address(SocketAddr),
 }
 
-/// Reads the configuration anew.
-type Reload = Box<dyn FnMut() -> Option<Config> + Send>;
+/// What came of reading the configuration anew.
+#[derive(Debug)]
+pub struct Reread {
+    /// What is to be said of it ...
+    pub text: String,
+    /// ... and how loud.
+    pub level: Level,
+    /// The tunnel's part, and how often the log sums up. `None`: nothing is changed.
+    pub news: Option<(Config, Option<Duration>)>,
+}
+
+type Reload = Box<dyn FnMut() -> Reread + Send>;
 
 /// One tunnel with its sockets and its clock.
 pub struct EventLoop {
@@ -112,6 +124,7 @@ pub struct EventLoop {
     signals: Option<(Signals, Reload)>,
     doors: Doors,
     service: Service,
+    reports: Reports,
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
@@ -141,6 +154,7 @@ impl EventLoop {
             signals: None,
             doors: Doors::default(),
             service: Service::from_env(now),
+            reports: Reports::none(),
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
             troubles: HashMap::new(),
@@ -169,14 +183,12 @@ impl EventLoop {
         self.stopper.clone()
     }
 
-    /// Has SIGINT and SIGTERM end the loop, and SIGHUP change it to what `reload` returns, if anything.
+    /// Has SIGINT and SIGTERM end the loop, SIGHUP change it to what `reload` returns, if anything, and
+    /// SIGUSR1 report.
     ///
     /// # Errors
     /// The system refused.
-    pub fn obey_signals(
-        &mut self,
-        reload: impl FnMut() -> Option<Config> + Send + 'static,
-    ) -> io::Result<()> {
+    pub fn obey_signals(&mut self, reload: impl FnMut() -> Reread + Send + 'static) -> io::Result<()> {
         let signals = Signals::new(self.poll.registry(), SIGNALS)?;
         self.signals = Some((signals, Box::new(reload)));
         Ok(())
@@ -196,6 +208,21 @@ impl EventLoop {
     /// The system refused.
     pub fn show_at(&mut self, door: HttpDoor, site: Box<dyn Site>) -> io::Result<()> {
         self.doors.open_http(self.poll.registry(), door, site)
+    }
+
+    /// Has the log told of the whole: at SIGUSR1, and this often.
+    pub fn report(
+        &mut self,
+        every: Option<Duration>,
+        tell: impl FnMut(Occasion, &Snapshot) + Send + 'static,
+    ) {
+        self.reports.tell_with(tell);
+        self.reports.set_every(clock(), every);
+    }
+
+    /// Something has happened to the program that neither the loop nor the tunnel knows of.
+    pub fn tell(&mut self, level: Level, kind: Kind, text: String) {
+        self.tunnel.tell(clock(), level, kind, text);
     }
 
     /// Runs until stopped.
@@ -234,11 +261,8 @@ impl EventLoop {
     }
 
     fn next_timeout(&self) -> Instant {
-        self.doors
-            .deadline()
-            .into_iter()
-            .chain(self.service.deadline())
-            .fold(self.tunnel.poll_timeout(), Instant::min)
+        let others = self.doors.deadline().into_iter().chain(self.service.deadline());
+        others.chain(self.reports.deadline()).fold(self.tunnel.poll_timeout(), Instant::min)
     }
 
     fn turn(&mut self, now: Instant) {
@@ -253,6 +277,7 @@ impl EventLoop {
         self.flush(now);
         self.doors.answer(now, self.poll.registry(), &self.tunnel);
         self.service.turn(now, || self.tunnel.health(now));
+        self.reports.turn(now, || self.tunnel.snapshot(now));
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             if self.receive(now, id) {
@@ -381,10 +406,14 @@ impl EventLoop {
                 }
                 Signal::Reload => {
                     self.service.reloading();
-                    if let Some(config) = reload() {
+                    let Reread { text, level, news } = reload();
+                    self.tunnel.tell(now, level, Kind::Reload, text);
+                    if let Some((config, every)) = news {
                         self.tunnel.reconfigure(now, config);
+                        self.reports.set_every(now, every);
                     }
                 }
+                Signal::Report => self.reports.asked(&self.tunnel.snapshot(now)),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the system tells a program besides packets: to end, and to read its configuration again.
+//! What the system tells a program besides packets: to end, to read its configuration again, and to report.
 
 use std::io;
 
@@ -12,6 +12,8 @@ pub(super) enum Signal {
     Stop(&'static str),
     /// To read its configuration again.
     Reload,
+    /// To write to its log all there is to see.
+    Report,
 }
 
 /// The signals that have come.
@@ -34,14 +36,14 @@ mod system {
     use std::io;
 
     use mio::{Interest, Registry, Token};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
     use signal_hook::low_level::signal_name;
     pub(super) use signal_hook_mio::v1_0::Signals;
 
     use super::Signal;
 
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Signals> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
         registry.register(&mut signals, token, Interest::READABLE)?;
         Ok(signals)
     }
@@ -49,6 +51,7 @@ mod system {
     pub(super) fn pending(signals: &mut Signals) -> impl Iterator<Item = Signal> + '_ {
         signals.pending().map(|signal| match signal {
             SIGHUP => Signal::Reload,
+            SIGUSR1 => Signal::Report,
             signal => Signal::Stop(signal_name(signal).unwrap_or("a signal")),
         })
     }

@@ -3,6 +3,7 @@
 
 mod grid;
 mod paths;
+mod summary;
 mod table;
 mod words;
 
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Zoned;
+pub use summary::Summary;
 pub use table::{Look, table};
 
 use crate::config::args::StatusArgs;

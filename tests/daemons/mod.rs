@@ -27,6 +27,7 @@ mod forged;
 mod forwards;
 mod keys;
 mod load;
+mod logs;
 mod loss;
 mod metrics;
 mod mismatch;

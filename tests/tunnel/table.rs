@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use jiff::Zoned;
-use mptunnel::status::{Look, WIDTH, table};
+use mptunnel::status::{Look, Summary, WIDTH, table};
 use mptunnel::tunnel::Tunnel;
-use mptunnel::tunnel::snapshot::{LossView, PairView, PathView, RateView, RttView, Snapshot, Status};
+use mptunnel::tunnel::snapshot::{
+    LossView, PairView, PathView, Program, RateView, RttView, Snapshot, Status,
+};
 
 use crate::sim::Sim;
 use crate::sim::network::Faults;
@@ -166,6 +168,38 @@ fn the_table_fits_its_width_with_sixteen_paths_and_the_largest_figures_and_names
                 assert!(interface.is_none_or(|interface| row.contains(interface)), "{row}");
             }
         }
+    }
+}
+
+#[test]
+fn a_summary_tells_what_was_carried_since_the_one_before() {
+    let mut sim = paths(&[(20, 0.5), (40, 0.5), (60, 0.0)]).connect(8);
+    sim.bridges[2].set_dead(true);
+    sim.streams(APP, 100);
+    sim.run_for(SECOND * 60);
+    let mut summaries = [Summary::default(), Summary::default()];
+    snapshots(&sim).iter().zip(&mut summaries).for_each(|(snapshot, summary)| drop(summary.line(snapshot)));
+    let before = snapshots(&sim);
+    sim.run_for(SECOND * 600);
+    for ((summary, snapshot), before) in summaries.iter_mut().zip(snapshots(&sim)).zip(before) {
+        let line = summary.line(&snapshot).replace(',', "");
+        let [now, then] = [&snapshot, &before].map(|snapshot| snapshot.peers[0].received);
+        let received = snapshot.counters.datagrams_received - before.counters.datagrams_received;
+        assert!((44_000..46_000).contains(&received), "a quarter of 60000 is lost: {received}");
+        assert!(
+            line.starts_with(&format!("in 10 min: 60000 datagrams sent {received} received; of ")),
+            "{line}"
+        );
+        let lost = now.lost - then.lost;
+        assert!(line.contains(&format!(" {lost} were lost on all paths (2")), "{line}");
+        assert!(
+            line.contains(&format!(" {} were recovered; 2 of 3 paths up", now.recovered - then.recovered))
+        );
+        let end = match snapshot.program {
+            Program::Mpclient => format!("not {}", sim.bridges[2].address),
+            Program::Mpserver => "1 client".to_owned(),
+        };
+        assert!(line.ends_with(&end), "{line}");
     }
 }
 
