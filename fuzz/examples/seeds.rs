@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use mptunnel::tunnel::link::Link;
+use mptunnel::tunnel::link::{Bind, Event, Link};
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use mptunnel_fuzz::scenario::Step::{self, *};
 use mptunnel_fuzz::setup::Setup;
@@ -46,7 +46,11 @@ fn packets(mode: &str, octet: u8) {
     for turn in 0..12 {
         let (from, to) = ([CLIENT, SERVER][turn % 2], [SERVER, CLIENT][turn % 2]);
         ends[from].handle_timeout(now);
-        while ends[from].poll_event().is_some() {}
+        while let Some(event) = ends[from].poll_event() {
+            if let Event::Open(socket, Bind::Towards { .. }) = event {
+                ends[from].handle_socket_open(now, socket, ([192, 0, 2, 1], 40_000).into());
+            }
+        }
         let mut sent = Vec::new();
         while let Some(run) = ends[from].poll_transmit() {
             sent.extend(run.packets().map(|packet| (run.link, packet.to_vec())));
@@ -57,7 +61,8 @@ fn packets(mode: &str, octet: u8) {
             } else if link.socket != LISTENER {
                 continue;
             }
-            let kind = ["data", "probe", "reply", "init", "response"][usize::from(packet[0]) - 1];
+            let kind =
+                ["data", "probe", "reply", "init", "response", "open", "opened"][usize::from(packet[0]) - 1];
             write("parse", &format!("{mode}-{kind}"), &packet);
             ends[to].handle_input(now, if to == SERVER { path } else { behind }, &mut packet);
         }
@@ -95,6 +100,11 @@ fn scenarios() {
             (Probe, &[0, 0, 0, 1, 0]),
             (Probe, &[0, 0, 0, 2, 1]),
             (Data, &[0, 7, 50]),
+            (Ask, &[0, 7, 0, 50]),
+            (Data, &[0, 7, 50]),
+            (Ask, &[0, 8, 4, 50]),
+            (Ask, &[0, 9, 7, 50]),
+            (Ask, &[0, 10, 6, 0]),
             (Down, &[1, 0]),
             (Probe, &[1, 0, 0, 3, 1]),
             (Probe, &[1, 0, 39, 0xff, 0]),
@@ -146,13 +156,17 @@ fn scenarios() {
             (Answer, &[0]),
             (Sleep, &[12]),
             (Answer, &[2]),
+            (Up, &[3, 40]),
+            (Answer, &[1]),
+            (Run, &[9]),
+            (Up, &[3, 40]),
         ],
     );
     seed("crowd", OPEN | CONNECTED | CROWDED, &[(Flood, &[0xff]), (Run, &[1])]);
     seed(
         "crowded-insider",
         OPEN | CONNECTED | CROWDED,
-        &[(Init, &[0, 1]), (Probe, &[0, 0, 0, 1, 0]), (Data, &[0, 0xff, 10])],
+        &[(Init, &[0, 1]), (Probe, &[0, 0, 0, 1, 0]), (Ask, &[0, 0xff, 0, 10])],
     );
     let more_than_wait = [(Flood, &[63][..]); 4].into_iter().chain([(Up, &[0, 40][..]); 5]);
     seed("waiting", KEYED, &more_than_wait.collect::<Vec<_>>());

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -13,7 +14,7 @@ use mptunnel::config::args::{ClientArgs, SharedArgs};
 use mptunnel::config::{self, Mistakes, Variables};
 use mptunnel::tunnel::link::Host;
 use mptunnel::tunnel::path::MAX_PATHS;
-use mptunnel::tunnel::role::{Bridge, Copies, Role};
+use mptunnel::tunnel::role::{Bridge, ClientRole, Copies, Forward, MAX_FORWARDS, Role};
 use mptunnel_fuzz::log_lines;
 
 /// Both programs read files alone. One in memory is the fastest there is.
@@ -29,7 +30,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 fuzz_target!(|octets: &[u8]| {
     log_lines::check();
     match parse(octets) {
-        Ok((listen, bridges, copies)) => {
+        Ok(Read { listen, bridges, copies, forwards }) => {
             assert!((1..=MAX_PATHS).contains(&bridges.len()));
             assert!(listen.port() != 0 && bridges.iter().all(|bridge| bridge.endpoint.port != 0));
             // What was understood, written down, is understood in the same way.
@@ -41,6 +42,10 @@ fuzz_target!(|octets: &[u8]| {
                 Copies::Target(target) => writeln!(text, "target-loss = {:.4} %", target.part() * 100.0),
             };
             set.expect("a string takes all");
+            assert!(forwards.len() <= MAX_FORWARDS);
+            for Forward { listen, target } in &forwards {
+                writeln!(text, "forward = {listen} {target}").expect("a string takes all");
+            }
             for Bridge { endpoint, bind, backup } in &bridges {
                 match &endpoint.host {
                     Host::Ip(ip) => write!(text, "{ip} {}", endpoint.port),
@@ -52,7 +57,8 @@ fuzz_target!(|octets: &[u8]| {
                 }
                 text.push_str(if *backup { " backup\n" } else { "\n" });
             }
-            assert_eq!(parse(text.as_bytes()).expect(&text), (listen, bridges, copies));
+            let read = Read { listen, bridges, copies, forwards };
+            assert_eq!(parse(text.as_bytes()).expect(&text), read);
         }
         Err(mistakes) => {
             assert!(!mistakes.is_empty(), "refused without a reason");
@@ -66,13 +72,22 @@ fuzz_target!(|octets: &[u8]| {
     }
 });
 
-fn parse(octets: &[u8]) -> Result<(std::net::SocketAddr, Vec<Bridge>, Copies), Mistakes> {
+/// What a file says.
+#[derive(Debug, PartialEq)]
+struct Read {
+    listen: SocketAddr,
+    bridges: Vec<Bridge>,
+    copies: Copies,
+    forwards: Vec<Forward>,
+}
+
+fn parse(octets: &[u8]) -> Result<Read, Mistakes> {
     fs::write(&*FILE, octets).expect("a file that can be written");
     let args = ClientArgs { config: FILE.clone(), excess: None, listen: None, shared: SharedArgs::default() };
     let variables = Variables { key: Some(KEY.into()), ..Variables::default() };
     let config = config::client(&args, &variables)?.config;
-    let Role::Client { listen, bridges, copies } = config.role else {
+    let Role::Client(ClientRole { listen, bridges, copies, forwards, .. }) = config.role else {
         panic!("a client's file makes a client")
     };
-    Ok((listen, bridges, copies))
+    Ok(Read { listen, bridges, copies, forwards })
 }

@@ -6,21 +6,24 @@
 use libfuzzer_sys::fuzz_target;
 use mptunnel::tunnel::wire::{
     self, CONTROL_LEN, CONTROL_PACKET_LEN, Control, FLOW_LEN, FlowId, HEADER_LEN, INIT_LEN, InitHeader,
-    Packet, RESPONSE_LEN, Type,
+    OPENED_LEN, OPENED_PACKET_LEN, Open, Opened, Packet, RESPONSE_LEN, Type,
 };
 
 fuzz_target!(|octets: &[u8]| {
     packet(octets);
     data(octets);
     control(octets);
+    open(octets);
+    opened(octets);
 });
 
 fn packet(octets: &[u8]) {
     let good = match octets.first() {
-        Some(1) => octets.len() >= HEADER_LEN,
+        Some(1 | 6) => octets.len() >= HEADER_LEN,
         Some(2 | 3) => octets.len() == CONTROL_PACKET_LEN,
         Some(4) => octets.len() == INIT_LEN,
         Some(5) => octets.len() == RESPONSE_LEN,
+        Some(7) => octets.len() == OPENED_PACKET_LEN,
         _ => false,
     };
     let mut buffer = octets.to_vec();
@@ -59,6 +62,37 @@ fn data(text: &[u8]) {
         Ok((flow, datagram)) => {
             assert!(flow.0 < FlowId::LIMIT);
             assert_eq!([&wire::flow_octets(flow), &*datagram].concat(), text);
+        }
+    }
+}
+
+fn open(text: &[u8]) {
+    let mut buffer = text.to_vec();
+    if let Ok((open, datagram)) = Open::parse(&mut buffer) {
+        let mut meant = text.to_vec();
+        // Where there is no datagram, what stands in its place is nothing.
+        meant[3] &= 1;
+        if datagram.is_none() {
+            meant.truncate(open.text_len());
+        }
+        let mut written = Vec::new();
+        open.put(datagram.as_deref(), &mut written);
+        assert_eq!(written, meant);
+    }
+}
+
+fn opened(text: &[u8]) {
+    match Opened::parse(text) {
+        Err(_) => assert!(text.len() != OPENED_LEN || text[3] > 5 || text[6] > 2),
+        Ok(opened) => {
+            let mut meant = text.to_vec();
+            match meant[6] {
+                0 => meant[7..25].fill(0),
+                1 => meant[11..23].fill(0),
+                _ => {}
+            }
+            meant[25..].fill(0);
+            assert_eq!(opened.to_octets()[..], meant[..]);
         }
     }
 }

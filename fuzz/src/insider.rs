@@ -7,16 +7,19 @@ use std::time::Instant;
 
 use mptunnel::tunnel::choice::Policy;
 use mptunnel::tunnel::key::KEY_LEN;
+use mptunnel::tunnel::link::{Endpoint, Host, Target};
 use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::set::PathSet;
-use mptunnel::tunnel::wire::{Clock,
-    self, Advice, ClientId, Control, FlowId, Packet, PathToken, SessionId, Spread, Type,
+use mptunnel::tunnel::wire::{
+    self, Advice, ClientId, Clock, Control, FlowId, Label, Open, Packet, PathToken, SessionId, Spread, Type,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use snow::params::HashChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::{Builder, HandshakeState};
+
+use crate::setup;
 
 /// Names under which it comes. Each is a client to the server.
 pub const NAMES: u8 = 3;
@@ -142,10 +145,36 @@ impl Insider {
         Some(packet)
     }
 
-    /// A datagram in whatever flow, which names its sender.
-    pub fn data(&mut self, flow: u32, len: usize) -> Option<Vec<u8>> {
+    /// Asks for a flow to one of a few targets, of which one is allowed and one is the server's own; with a
+    /// datagram that names its sender, or without.
+    pub fn ask(&mut self, flow: u32, what: u8, len: Option<usize>) -> Option<Vec<u8>> {
+        let name =
+            |name: &str| Endpoint { host: Host::Name(name.to_owned()), port: setup::other_target().port() };
+        let target = match what % 8 {
+            0..3 => Target::Default,
+            3 => Target::Named(setup::target().into()),
+            4 => Target::Named(setup::other_target().into()),
+            5 => Target::Named(name("other.example")),
+            6 => Target::Named(name("localhost")),
+            _ => Target::Named(SocketAddr::from(([127, 0, 0, 1], u16::from(what) + 1)).into()),
+        };
+        let (flow, label) = (FlowId(flow % FlowId::LIMIT), Label(u64::from(what) >> 6));
+        let open = Open { flow, label, port: u16::from(what) << 8, target };
+        let datagram = len.map(|len| self.datagram(len));
+        let mut packet = Vec::new();
+        self.session.as_mut()?.seal_open(&open, datagram.as_deref(), &mut packet);
+        Some(packet)
+    }
+
+    fn datagram(&self, len: usize) -> Vec<u8> {
         let mut datagram = vec![0xff, self.name.unwrap_or_default()];
         datagram.resize(len.max(2), 0);
+        datagram
+    }
+
+    /// A datagram in whatever flow, which names its sender.
+    pub fn data(&mut self, flow: u32, len: usize) -> Option<Vec<u8>> {
+        let datagram = self.datagram(len);
         let mut packet = Vec::new();
         self.session.as_mut()?.seal_data(FlowId(flow % FlowId::LIMIT), &datagram, &mut packet);
         Some(packet)

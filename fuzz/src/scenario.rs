@@ -56,12 +56,14 @@ pub enum Step {
     Init,
     /// FROM NAME PATH NUMBER TOKEN. The insider sends a probe.
     Probe,
-    /// FROM FLOW LEN. The insider sends a datagram; with the highest FLOW, once in a crowded
-    /// scenario, in more flows than may be.
+    /// FROM FLOW LEN. The insider sends a datagram.
     Data,
+    /// FROM FLOW WHAT LEN. The insider asks for a flow, with a datagram or none; with the highest FLOW,
+    /// once in a crowded scenario, for more than may be.
+    Ask,
 }
 
-const STEPS: [Step; 18] = {
+const STEPS: [Step; 19] = {
     use Step::*;
     [
         Run,
@@ -82,6 +84,7 @@ const STEPS: [Step; 18] = {
         Init,
         Probe,
         Data,
+        Ask,
     ]
 };
 
@@ -231,9 +234,16 @@ impl Player<'_> {
             }
             Step::Data => {
                 let (from, flow, len) = (self.octet()?, self.octet()?, self.len()?);
+                if let Some(data) = self.world.insider.data(flow.into(), len) {
+                    self.world.send_inside(from, data);
+                }
+            }
+            Step::Ask => {
+                let (from, flow, what, len) = (self.octet()?, self.octet()?, self.octet()?, self.len()?);
                 for number in 0..self.flows(flow, 1) {
-                    if let Some(data) = self.world.insider.data(u32::from(flow) + u32::from(number), len) {
-                        self.world.send_inside(from, data);
+                    let flow = u32::from(flow) + u32::from(number);
+                    if let Some(ask) = self.world.insider.ask(flow, what, (len > 0).then_some(len)) {
+                        self.world.send_inside(from, ask);
                     }
                 }
             }

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
+use mptunnel::tunnel::allow::{Allowed, Hosts, Rule};
 use mptunnel::tunnel::key::{KEY_LEN, Key};
 use mptunnel::tunnel::link::{Endpoint, Host};
-use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Copies, LossTarget, Role, Security, ServerRole};
+use mptunnel::tunnel::role::{
+    Bridge, ClientRole, Config, Copies, Forward, LossTarget, Role, Security, ServerRole,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::insider::Insider;
@@ -14,6 +17,8 @@ use crate::world::{CLIENT, End, SERVER};
 /// The most bridges that a world has.
 pub const MOST_BRIDGES: usize = 3;
 const FIRST_APPLICATION_PORT: u16 = 10_000;
+/// Every application with a number of this and a multiple of four sends to the forward's address.
+const FORWARDED: u16 = 3;
 
 /// See the module.
 pub struct Setup {
@@ -81,11 +86,14 @@ impl Setup {
                 ..Bridge::from(endpoint(bridge(number), format!("bridge{number}.example")))
             });
             let copies = if self.names { Copies::Target(LossTarget(10_000)) } else { Copies::All };
-            let listen = ([127, 0, 0, 1], 3000).into();
-            Role::from(ClientRole { copies, ..ClientRole::new(listen, bridges.collect()) })
+            let target = endpoint(other_target(), "other.example".to_owned());
+            let forwards = vec![Forward { listen: listener(FORWARDED), target }];
+            Role::from(ClientRole { copies, forwards, ..ClientRole::new(listener(0), bridges.collect()) })
         } else {
             let target = endpoint(target(), "target.example".to_owned());
-            ServerRole::new(([0, 0, 0, 0], 2000).into(), target).into()
+            let (hosts, port) = (Hosts::net(other_target().ip().into()), other_target().port());
+            let allowed = Allowed(vec![Rule { hosts, ports: port..=port }]);
+            ServerRole { allowed, ..ServerRole::new(([0, 0, 0, 0], 2000).into(), target) }.into()
         };
         let (encrypt, key) = self.modes[end];
         let key = key.map(|number| Key::generate(&mut StdRng::seed_from_u64(number)));
@@ -102,6 +110,11 @@ impl Setup {
             octets
         });
         Insider::new(encrypt, octets)
+    }
+
+    /// Whether the ends look names up.
+    pub fn has_names(&self) -> bool {
+        self.names
     }
 
     /// The number of the bridge with this address.
@@ -130,6 +143,11 @@ pub fn passer_by(number: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 128 + number % 4], 5000))
 }
 
+/// Whether an address is a stranger's.
+pub fn is_stranger(address: SocketAddr) -> bool {
+    (0..4).any(|number| stranger(number) == address)
+}
+
 /// An application's address.
 pub fn application(app: App) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], FIRST_APPLICATION_PORT + app.number))
@@ -138,4 +156,19 @@ pub fn application(app: App) -> SocketAddr {
 /// The application with this address.
 pub fn application_at(address: SocketAddr) -> App {
     App { client: 0, number: address.port() - FIRST_APPLICATION_PORT }
+}
+
+/// The target that the client forwards to.
+pub fn other_target() -> SocketAddr {
+    ([192, 0, 2, 8], 1195).into()
+}
+
+/// Where an application sends to.
+pub fn listener(app: u16) -> SocketAddr {
+    ([127, 0, 0, 1], 3000 + u16::from(app % 4 == FORWARDED)).into()
+}
+
+/// Whether an application speaks with [`other_target`].
+pub fn is_forwarded(app: u16) -> bool {
+    app % 4 == FORWARDED
 }

@@ -64,6 +64,8 @@ pub struct Process {
     pub tunnel: Tunnel,
     /// Its open sockets.
     pub open: BTreeSet<SocketId>,
+    /// The client's listeners.
+    listeners: BTreeMap<SocketAddr, SocketId>,
     /// Sockets that could not be opened. The tunnel may close them, to no effect.
     failed: BTreeSet<SocketId>,
 }
@@ -166,6 +168,7 @@ impl World {
             // Names count on.
             NameId::Bridge(number) => setup::bridge((number % u32::from(self.setup.bridges)) as u8),
             NameId::Target => setup::target(),
+            NameId::Named(_) => setup::other_target(),
         };
         let answer = match way % 4 {
             0 => Ok(vec![address]),
@@ -232,7 +235,8 @@ impl World {
     /// An application sends a datagram.
     pub fn send_up(&mut self, app: u16, len: usize) {
         let app = App { client: 0, number: app };
-        let link = Link { socket: LISTENER, remote: setup::application(app), local: None };
+        let socket = self.ends[CLIENT].listeners[&setup::listener(app.number)];
+        let link = Link { socket, remote: setup::application(app), local: None };
         let datagram = self.datagram(app, Way::Up, len);
         self.input(CLIENT, link, &datagram);
     }
@@ -287,7 +291,7 @@ impl World {
             let remote = known.chain(others).cycle().nth(number % (self.outer.len() + 3));
             (LISTENER, remote.expect("there are always others"))
         } else {
-            let paths = self.ends[CLIENT].open.iter().copied().filter(|id| *id != LISTENER);
+            let paths = self.ends[CLIENT].open.iter().copied().filter(|id| !id.listens());
             let socket = paths.chain([NO_SOCKET]).cycle().nth(number % 8).expect("one at least");
             (
                 socket,
@@ -313,7 +317,7 @@ impl World {
     }
 
     fn input(&mut self, to: End, link: Link, octets: &[u8]) {
-        let on_path = (link.socket == LISTENER) == (to == SERVER);
+        let on_path = link.socket.listens() == (to == SERVER);
         let now = self.instant();
         let before = self.ends[to].tunnel.counters().clone();
         if on_path {
@@ -370,7 +374,7 @@ impl World {
 impl Process {
     fn new(now: Instant, setup: &Setup, end: End, seed: u64) -> Self {
         let tunnel = Tunnel::new(now, setup.config(end), StdRng::seed_from_u64(seed));
-        let (open, failed) = Default::default();
-        Self { tunnel, open, failed }
+        let (open, listeners, failed) = Default::default();
+        Self { tunnel, open, listeners, failed }
     }
 }

@@ -24,8 +24,19 @@ impl World {
                     process.failed.insert(socket);
                     process.tunnel.handle_socket_error(now, socket);
                 }
-                Event::Open(socket, _) => {
+                Event::Open(socket, bind) => {
                     assert!(process.open.insert(socket), "{socket:?} was opened twice");
+                    let address = match bind {
+                        Bind::Listen(address) => {
+                            process.listeners.insert(address, socket);
+                            address
+                        }
+                        Bind::Towards { port, .. } => {
+                            let port = port.map_or(socket.0 as u16 | 0x8000, u16::from);
+                            SocketAddr::from(([192, 0, 2, 1], port))
+                        }
+                    };
+                    process.tunnel.handle_socket_open(now, socket, address);
                 }
                 Event::Close(socket) => {
                     let known = process.open.remove(&socket) || process.failed.remove(&socket);
@@ -55,9 +66,11 @@ impl World {
     }
 
     fn leave(&mut self, end: End, link: Link, octets: Vec<u8>) {
-        match (end, link.socket == LISTENER) {
+        match (end, link.socket.listens()) {
             (CLIENT, true) => {
                 let app = setup::application_at(link.remote);
+                let ours = self.ends[CLIENT].listeners.get(&setup::listener(app.number));
+                assert_eq!(ours, Some(&link.socket), "{app:?} is answered from elsewhere");
                 if self.checks.is_countable(Way::Down, &octets) {
                     self.ledger.receive(self.now, Some(app), &octets);
                 }
@@ -117,12 +130,20 @@ impl World {
     }
 
     fn at_target(&mut self, link: Link, octets: &[u8]) {
+        let other = link.remote == setup::other_target();
+        // A name may mean what it likes, but no name makes the server send where it is not allowed to.
+        let own = link.remote == setup::target() || self.setup.has_names() && setup::is_stranger(link.remote);
+        assert!(own || other, "{} is no target", link.remote);
         if !self.checks.is_countable(Way::Up, octets) {
             return;
         }
         let owner = match octets {
             [0xff, name, ..] => Owner::Insider(*name),
-            _ => Owner::App(self.ledger.receive(self.now, None, octets).0),
+            _ => {
+                let app = self.ledger.receive(self.now, None, octets).0;
+                assert_eq!(setup::is_forwarded(app.number), other, "{app:?} speaks with {}", link.remote);
+                Owner::App(app)
+            }
         };
         let (known, _) = *self.owners.entry(link.socket).or_insert((owner, link.remote));
         assert_eq!(known, owner, "two senders have {:?} at the target", link.socket);
