@@ -163,3 +163,6 @@ fn special_ranges(ip: IpAddr) -> Vec<IpNet> {
 fn special_v4(ip: Ipv4Addr) -> impl Iterator<Item = Ipv4Net> {
     SPECIAL_V4.into_iter().filter(move |range| range.contains(&ip))
 }
+
+#[cfg(test)]
+mod tests;
