@@ -1,7 +1,7 @@
 //! The poll loop: the one place with a clock. It hands the tunnel what was received and the time,
 //! and does what the tunnel asks.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -128,6 +128,8 @@ pub struct EventLoop {
     stopper: Stopper,
     /// Sockets that may have something to receive.
     ready: VecDeque<SocketId>,
+    /// The same, to be found: each flow of a server has a socket.
+    is_ready: HashSet<SocketId>,
     /// When trouble was last logged.
     troubles: HashMap<About, Instant>,
     uplinks_seen: Instant,
@@ -157,6 +159,7 @@ impl EventLoop {
             reports: Reports::none(),
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
+            is_ready: HashSet::new(),
             troubles: HashMap::new(),
             uplinks_seen: now,
         };
@@ -280,8 +283,9 @@ impl EventLoop {
         self.reports.turn(now, || self.tunnel.snapshot(now));
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
-            if self.receive(now, id) {
-                self.ready.push_back(id);
+            match self.receive(now, id) {
+                true => self.ready.push_back(id),
+                false => drop(self.is_ready.remove(&id)),
             }
         }
     }
@@ -321,7 +325,14 @@ impl EventLoop {
     }
 
     fn open(&mut self, now: Instant, id: SocketId, bind: Bind) {
-        let opened = self.sockets.open(id, bind.clone());
+        let opened = match bind {
+            // The tunnel knows where it listens, and not which addresses this machine has.
+            Bind::Towards { remote, .. } if self.sockets.leads_back(remote) => {
+                let text = format!("{remote} is where this program listens");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+            _ => self.sockets.open(id, bind.clone()),
+        };
         let Err(error) = opened else {
             if let Some(address) = self.sockets.local_addr(id) {
                 self.tunnel.handle_socket_open(now, id, address);
@@ -359,7 +370,7 @@ impl EventLoop {
     }
 
     fn note_ready(&mut self, id: SocketId) {
-        if !self.ready.contains(&id) {
+        if self.is_ready.insert(id) {
             self.ready.push_back(id);
         }
     }
@@ -388,9 +399,10 @@ impl EventLoop {
     }
 
     fn deserves_line(&mut self, now: Instant, about: About) -> bool {
-        self.troubles.retain(|_, last| now.saturating_duration_since(*last) < LOG_INTERVAL);
-        let due = !self.troubles.contains_key(&about);
+        let is_old = |last: &Instant| now.saturating_duration_since(*last) >= LOG_INTERVAL;
+        let due = self.troubles.get(&about).is_none_or(is_old);
         if due {
+            self.troubles.retain(|_, last| !is_old(last));
             self.troubles.insert(about, now);
         }
         due

@@ -51,6 +51,8 @@ pub(super) struct Trouble {
 pub(super) struct Sockets {
     registry: Registry,
     sockets: HashMap<SocketId, OpenSocket>,
+    /// Where we listen.
+    listeners: HashMap<SocketId, SocketAddr>,
     /// Receive slots, shared by all sockets.
     slots: Box<[u8]>,
     /// Routes with a shorter maximum than a run had: its segment length, and until when to believe
@@ -81,6 +83,7 @@ impl Sockets {
         Self {
             registry,
             sockets: HashMap::new(),
+            listeners: HashMap::new(),
             slots: vec![0; BATCH_SIZE * SLOT_LEN].into_boxed_slice(),
             oversize: HashMap::new(),
             counters: SendCounters::default(),
@@ -105,12 +108,27 @@ impl Sockets {
         }
         let mut io = UdpSocket::from_std(socket.into());
         self.registry.register(&mut io, token(id), Interest::READABLE)?;
+        if towards.is_none() {
+            self.listeners.insert(id, io.local_addr()?);
+        }
         self.sockets.insert(id, OpenSocket { io, state, ipv6, towards });
         Ok(())
     }
 
+    /// Whether what is sent there comes to a listener of ours, by whichever of this machine's addresses.
+    pub(super) fn leads_back(&self, remote: SocketAddr) -> bool {
+        let leads = |listener: &SocketAddr| {
+            let any = listener.ip().is_unspecified() && (listener.is_ipv6() || remote.is_ipv4());
+            // A socket can have our addresses alone; nobody has the unspecified one, which leads to us.
+            let ours = || remote.ip().is_unspecified() || options::bound((remote.ip(), 0).into()).is_ok();
+            remote.port() == listener.port() && (listener.ip() == remote.ip() || any && ours())
+        };
+        self.listeners.values().any(leads)
+    }
+
     /// Closes a socket.
     pub(super) fn close(&mut self, id: SocketId) {
+        self.listeners.remove(&id);
         if let Some(mut socket) = self.sockets.remove(&id)
             && let Err(error) = self.registry.deregister(&mut socket.io)
         {
@@ -384,6 +402,41 @@ mod tests {
         assert_eq!(trouble.error.kind(), io::ErrorKind::ConnectionRefused);
         sockets.send(Instant::now(), run(link));
         assert!(sockets.trouble.is_none(), "it is old");
+    }
+
+    #[test]
+    fn the_way_back_to_a_listener_is_known_by_each_of_this_machines_addresses() {
+        let leads_back = |listener: &str, remote: &str| {
+            let poll = Poll::new().expect("a poll");
+            let mut sockets = Sockets::new(poll.registry().try_clone().expect("its registry"));
+            let listener = SocketAddr::new(listener.parse().expect(listener), 0);
+            sockets.open(LISTENER, Bind::Listen(listener)).expect("a listener");
+            let port = sockets.local_addr(LISTENER).expect("its address").port();
+            let at = |port| sockets.leads_back(SocketAddr::new(remote.parse().expect(remote), port));
+            assert!(!at(port ^ 1), "another port is another program's");
+            let leads = at(port);
+            sockets.close(LISTENER);
+            assert!(
+                !sockets.leads_back(SocketAddr::new(remote.parse().expect(remote), port)),
+                "it is closed"
+            );
+            leads
+        };
+        for (listener, remote, expected) in [
+            ("::", "127.0.0.1", true),
+            ("::", "127.0.0.2", true),
+            ("::", "::1", true),
+            ("::", "0.0.0.0", true),
+            ("::", "::", true),
+            ("::", "192.0.2.7", false),
+            ("::", "2001:db8::7", false),
+            ("0.0.0.0", "127.0.0.1", true),
+            ("0.0.0.0", "::1", false),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+        ] {
+            assert_eq!(leads_back(listener, remote), expected, "{listener} {remote}");
+        }
     }
 
     #[test]
