@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{DEFAULT_BIND, Every, notes, summary, targets, values};
 use crate::tunnel::allow::Rule;
+use crate::tunnel::flow::MAX_FLOWS;
 use crate::tunnel::link::Host;
 
 /// What both programs take.
@@ -153,6 +154,10 @@ pub struct ServeArgs {
     /// Let clients forward here too: HOST|CIDR[:PORT[-PORT]]; may be repeated
     #[arg(long, value_name = "TARGET", value_parser = targets::rule)]
     pub allow_target: Vec<Rule>,
+
+    /// Applications of each client at a time
+    #[arg(long, value_name = "N", value_parser = values::max_flows, default_value_t = MAX_FLOWS)]
+    pub max_flows: usize,
 
     /// The options of both programs.
     #[command(flatten)]

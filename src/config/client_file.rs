@@ -34,6 +34,7 @@ pub(super) struct ClientFile {
     /// The key's file, and the line that names it.
     pub(super) key_file: Option<(Place, PathBuf)>,
     pub(super) copies: Copies,
+    pub(super) max_flows: Option<usize>,
     pub(super) forwards: Vec<Forward>,
     /// Where each forward is written.
     pub(super) forward_places: Vec<Place>,
@@ -199,6 +200,7 @@ impl Parser<'_> {
                 let target = self.keep(name, steering::target_loss(value));
                 self.file.copies = target.map_or_else(Copies::default, Copies::Target);
             }
+            "max-flows" => self.file.max_flows = self.keep(name, values::max_flows(value)),
             "forward" => {
                 if let Some(forward) = self.keep(name, targets::forward(value)) {
                     self.add_forward(forward);

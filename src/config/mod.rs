@@ -34,6 +34,7 @@ pub use security::Variables;
 pub use summary::Every;
 pub(crate) use values::without_keys;
 
+use crate::tunnel::flow::MAX_FLOWS;
 use crate::tunnel::link::{Endpoint, Host};
 use crate::tunnel::role::{Allowed, ClientRole, Config, Role, Security, ServerRole};
 use crate::tunnel::snapshot::Program;
@@ -149,6 +150,7 @@ fn read_client(
         let role = ClientRole {
             copies: file.copies,
             forwards: file.forwards,
+            max_flows: file.max_flows.unwrap_or(MAX_FLOWS),
             ..ClientRole::new(listen, file.bridges)
         };
         let config = Config { role: role.into(), security };
@@ -206,7 +208,11 @@ fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mist
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
-    let role = ServerRole { allowed: Allowed(args.allow_target.clone()), ..ServerRole::new(listen, target) };
+    let role = ServerRole {
+        allowed: Allowed(args.allow_target.clone()),
+        max_flows: args.max_flows,
+        ..ServerRole::new(listen, target)
+    };
     let config = Config { role: role.into(), security };
     let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
     Ok(Settings::new(config, &sources.to_string(), control, &args.shared))

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::tunnel::flow::MAX_MAX_FLOWS;
 use crate::tunnel::key::Key;
 use crate::tunnel::link::Host;
 
@@ -162,6 +163,14 @@ pub(super) fn bind(word: &str) -> Result<IpAddr, String> {
     match host(word) {
         Ok(Host::Ip(ip)) => Ok(ip),
         _ => Err(format!("{} is not an IP address, such as [::], 0.0.0.0 or 192.0.2.1", Quoted(word))),
+    }
+}
+
+/// How many flows there may be.
+pub(super) fn max_flows(word: &str) -> Result<usize, String> {
+    match word.parse() {
+        Ok(count @ 1..=MAX_MAX_FLOWS) => Ok(count),
+        _ => Err(format!("{} is not between 1 and {MAX_MAX_FLOWS}", Quoted(word))),
     }
 }
 

@@ -62,6 +62,13 @@ pub const SETTINGS: &[Word] = &[
                machine can reach is warned of. A change takes a restart.",
     },
     Word {
+        name: "max-flows",
+        value: "N",
+        example: "10000",
+        text: "Applications at a time, up to 65000; 1024 by default. mpserver has a limit of its own (--max-flows). \
+               A change takes a restart.",
+    },
+    Word {
         name: "forward",
         value: "ADDRESS:PORT HOST:PORT",
         example: "127.0.0.1:5353 dns.example.org:53",

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use slab::Slab;
 
 use super::chronicle::Chronicle;
-use super::flow::{Flow, Flows};
+use super::flow::{Flow, Flows, Limits};
 use super::keyring::KeyId;
 use super::link::{Bind, Event, Link, PeerId, SocketId};
 use super::outbox::Outbox;
@@ -56,13 +56,14 @@ pub struct Fabric {
     pub timer: Instant,
     /// When it all began: the hour of our clock.
     pub begun: Instant,
-    flow_idle: Duration,
+    /// What limits each peer's flows.
+    pub flow_limits: Limits,
     next_socket: u32,
 }
 
 impl Fabric {
-    /// A fabric with nothing in it, whose flows end when they have been idle for this long.
-    pub fn new(now: Instant, security: Security, flow_idle: Duration, rng: StdRng) -> Self {
+    /// A fabric with nothing in it.
+    pub fn new(now: Instant, security: Security, flow_limits: Limits, rng: StdRng) -> Self {
         Self {
             security,
             rng,
@@ -75,7 +76,7 @@ impl Fabric {
             chronicle: Chronicle::default(),
             begun: now,
             timer: now,
-            flow_idle,
+            flow_limits,
             next_socket: LISTENER.0 + 1,
         }
     }
@@ -132,7 +133,7 @@ impl Fabric {
     pub fn add_peer(&mut self, now: Instant, key: KeyId, client: ClientId) -> PeerId {
         let entry = self.peers.vacant_entry();
         let id = PeerId(entry.key());
-        entry.insert(Peer::new(now, id, key, client, Flows::new(self.flow_idle)));
+        entry.insert(Peer::new(now, id, key, client, Flows::new(self.flow_limits)));
         id
     }
 

@@ -19,10 +19,21 @@ use super::wire::{FlowId, Open, Reject, Verdict};
 pub const FLOW_IDLE: Duration = Duration::from_secs(300);
 /// At the server it ends so much later: a client that uses a flow again just in time finds it.
 pub const FLOW_IDLE_AT_SERVER: Duration = Duration::from_secs(310);
-/// Flows of one peer. Each is an open file at the server. A fuzzer that has to open a thousand to see
-/// the limit sees little else.
+/// Flows of one peer, unless the user says otherwise. Each is an open file at the server. A fuzzer that
+/// has to open a thousand to see the limit sees little else.
 pub const MAX_FLOWS: usize = if cfg!(fuzzing) { 96 } else { 1024 };
-const _: () = assert!(MAX_FLOWS < FlowId::LIMIT as usize);
+/// The most that a user can ask for: a server's address has no more ports towards one target.
+pub const MAX_MAX_FLOWS: usize = 65_000;
+const _: () = assert!(MAX_MAX_FLOWS < FlowId::LIMIT as usize);
+
+/// What limits the flows of one peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many there may be.
+    pub most: usize,
+    /// One ends when it has been idle for this long.
+    pub idle: Duration,
+}
 
 /// One flow.
 #[derive(Debug)]
@@ -98,18 +109,18 @@ pub fn reason(verdict: Verdict) -> Reject {
 pub struct Flows {
     flows: HashMap<FlowId, Flow>,
     next: u32,
-    idle: Duration,
+    limits: Limits,
 }
 
 impl Flows {
-    /// None yet; one ends when it has been idle for this long.
-    pub fn new(idle: Duration) -> Self {
-        Self { flows: HashMap::new(), next: 0, idle }
+    /// None yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { flows: HashMap::new(), next: 0, limits }
     }
 
     /// Whether no flow can be added.
     pub fn is_full(&self) -> bool {
-        self.flows.len() >= MAX_FLOWS
+        self.flows.len() >= self.limits.most
     }
 
     /// How many there are.
@@ -173,7 +184,7 @@ impl Flows {
 
     /// Ends the idle flows and tells their local links.
     pub fn expire(&mut self, now: Instant) -> Vec<Link> {
-        let idle = self.idle;
+        let idle = self.limits.idle;
         self.end(|flow| now.saturating_duration_since(flow.used) >= idle)
     }
 

@@ -58,7 +58,7 @@ use chronicle::Kind;
 use client::Client;
 use fabric::Fabric;
 pub use fabric::LISTENER;
-use flow::{FLOW_IDLE, FLOW_IDLE_AT_SERVER};
+use flow::{FLOW_IDLE, FLOW_IDLE_AT_SERVER, Limits};
 use journal::Journal;
 use link::{Bind, Event, Link, NameId, SocketId, Transmit};
 use outbox::To;
@@ -85,11 +85,11 @@ impl Tunnel {
     /// A tunnel that begins to work with the first `handle_timeout`. Everything random in it comes
     /// from `rng`.
     pub fn new(now: Instant, config: Config, rng: StdRng) -> Self {
-        let (security, flow_idle) = match config.role {
-            Role::Client(_) => (config.security, FLOW_IDLE),
-            Role::Server(_) => (config.security, FLOW_IDLE_AT_SERVER),
+        let flow_limits = match &config.role {
+            Role::Client(role) => Limits { most: role.max_flows, idle: FLOW_IDLE },
+            Role::Server(role) => Limits { most: role.max_flows, idle: FLOW_IDLE_AT_SERVER },
         };
-        let mut fabric = Fabric::new(now, security, flow_idle, rng);
+        let mut fabric = Fabric::new(now, config.security, flow_limits, rng);
         let (side, listen) = match config.role {
             Role::Client(role) => {
                 let listen = role.listen;
@@ -122,6 +122,12 @@ impl Tunnel {
         }
         if config.security.keys.shared() != self.fabric.security.keys.shared() {
             let text = "the key is another one now, which takes a restart of both ends: until then the old one counts";
+            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
+        }
+        if role.max_flows != self.fabric.flow_limits.most {
+            let (most, before) = (role.max_flows, self.fabric.flow_limits.most);
+            let text =
+                format!("max-flows is {most} now, which takes a restart: until then it stays {before}");
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         client.listen(now, role.forwards, &mut self.fabric);

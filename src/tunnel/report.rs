@@ -10,7 +10,7 @@ use super::chronicle::Kind;
 use super::keyring::Keys;
 use super::link::Link;
 use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Reject};
-use super::{Side, Tunnel, flow, path, server};
+use super::{Side, Tunnel, path, server};
 
 impl Tunnel {
     /// Says in the log why something was not taken, if an operator can do something about it.
@@ -47,7 +47,7 @@ impl Tunnel {
             Reject::HandshakeLimit => refused(from, "half-open handshakes", server::MAX_PENDING),
             Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS),
             Reject::PathLimit => refused(from, "paths of a client", path::MAX_PATHS),
-            Reject::FlowLimit => refused(from, "applications of a client", flow::MAX_FLOWS),
+            Reject::FlowLimit => refused(from, "applications of a client", self.fabric.flow_limits.most),
             // A client says whose address is missing.
             Reject::NoTarget if matches!(self.side, Side::Client(_)) => return None,
             Reject::NoTarget => "datagrams are dropped: the target's name has no address yet".to_owned(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 pub use super::allow::Allowed;
 pub use super::client::flows::MAX_FORWARDS;
+use super::flow::MAX_FLOWS;
 use super::keyring::Keys;
 use super::link::{Endpoint, Uplink};
 
@@ -49,12 +50,14 @@ pub struct ClientRole {
     pub copies: Copies,
     /// Where else it listens, and for which targets. No address is there twice.
     pub forwards: Vec<Forward>,
+    /// Flows at a time, at most [`MAX_MAX_FLOWS`](super::flow::MAX_MAX_FLOWS).
+    pub max_flows: usize,
 }
 
 impl ClientRole {
     /// All bridges carry every datagram, and nothing is forwarded but to the server's target.
     pub fn new(listen: SocketAddr, bridges: Vec<Bridge>) -> Self {
-        Self { listen, bridges, copies: Copies::All, forwards: Vec::new() }
+        Self { listen, bridges, copies: Copies::All, forwards: Vec::new(), max_flows: MAX_FLOWS }
     }
 }
 
@@ -67,12 +70,14 @@ pub struct ServerRole {
     pub target: Endpoint,
     /// Which targets clients may name besides.
     pub allowed: Allowed,
+    /// Flows of a client at a time, as there.
+    pub max_flows: usize,
 }
 
 impl ServerRole {
     /// Nothing is allowed but its target.
     pub fn new(listen: SocketAddr, target: Endpoint) -> Self {
-        Self { listen, target, allowed: Allowed::default() }
+        Self { listen, target, allowed: Allowed::default(), max_flows: MAX_FLOWS }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::allow::{Allowed, Hosts, Rule};
+use mptunnel::tunnel::flow::MAX_FLOWS;
 use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::keyring::{Keyring, Keys};
 use mptunnel::tunnel::link::{Endpoint, Host as Name};
@@ -56,6 +57,8 @@ pub struct Setup {
     pub backups: Vec<usize>,
     /// How many targets the clients forward to besides; the server allows them.
     pub forwards: u8,
+    /// Flows of a client, at both ends.
+    pub max_flows: usize,
 }
 
 impl Setup {
@@ -76,6 +79,7 @@ impl Setup {
             copies: Copies::All,
             backups: Vec::new(),
             forwards: 0,
+            max_flows: MAX_FLOWS,
         }
     }
 
@@ -107,7 +111,8 @@ impl Setup {
             ports: target.port()..=target.port(),
         };
         let allowed = Allowed(others.iter().map(rule).collect());
-        let role = ServerRole { allowed, ..ServerRole::new(server, target_endpoint) };
+        let role =
+            ServerRole { allowed, max_flows: self.max_flows, ..ServerRole::new(server, target_endpoint) };
         let config = Config { role: role.into(), security: self.server.clone() };
         let mut hosts = vec![Host::new(config, ips(1), mix(seed, 0))];
         for client in 0..self.clients {
@@ -121,6 +126,7 @@ impl Setup {
             let role = ClientRole {
                 copies: self.copies,
                 forwards: forwards.collect(),
+                max_flows: self.max_flows,
                 ..ClientRole::new(listen(0), bridges.collect())
             };
             let security = self.own.get(client).unwrap_or(&self.client).clone();

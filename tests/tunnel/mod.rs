@@ -19,4 +19,5 @@ mod security;
 mod snapshot;
 mod table;
 mod target;
+mod targets;
 mod uplinks;
