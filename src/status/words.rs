@@ -116,6 +116,9 @@ pub(super) fn reason(reject: Reject) -> &'static str {
         Reject::NoTarget => "without a target",
         Reject::NotAllowed => "for targets not allowed",
         Reject::NoSocket => "for want of a socket",
+        Reject::OtherSender => "from another sender than the SOCKS5 client",
+        Reject::Fragment => "SOCKS5 fragments",
+        Reject::NoHeader => "without a SOCKS5 header",
     }
 }
 

@@ -9,6 +9,7 @@
 //! new one works, or until it is answered after all. New keys are asked for the same way, at the
 //! latest every [`REKEY_AFTER`].
 
+mod associations;
 mod bridges;
 pub mod flows;
 
@@ -30,6 +31,7 @@ use super::probing::{Phase, Probing, Standing};
 use super::role::ClientRole;
 use super::session::Session;
 use super::silence::Silence;
+use super::socks5::association::Associations;
 use super::wire::{ClientId, Control, Header, Reject, SessionId, Type, Verdict};
 use flows::{Listener, Reopening};
 
@@ -69,6 +71,8 @@ pub struct Client {
     /// Where applications send to.
     listeners: Vec<Listener>,
     reopening: Reopening,
+    /// What it does for SOCKS5, if it is to.
+    pub(super) associations: Option<Associations>,
     /// What was said of targets.
     told: HashSet<(Target, Verdict)>,
 }
@@ -121,6 +125,7 @@ impl Client {
             steer_at: None,
             listeners: vec![Listener { socket: LISTENER, address: role.listen, target: Target::Default }],
             reopening: Reopening::default(),
+            associations: role.socks5.map(Associations::new),
             told: HashSet::new(),
         };
         this.listen(now, role.forwards, fabric);
@@ -150,6 +155,9 @@ impl Client {
         if now >= self.housekeeping {
             self.housekeeping = now + HOUSEKEEPING;
             fabric.expire(now);
+            if let Some(associations) = &mut self.associations {
+                associations.prune(&fabric.peers[self.peer.0].flows);
+            }
         }
         if self.proof.take_if(|proof| now >= proof.by).is_some()
             && let Some(id) = fabric.peers[self.peer.0].abandon_next()

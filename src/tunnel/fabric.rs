@@ -27,6 +27,12 @@ impl SocketId {
     pub fn listens(self) -> bool {
         self == LISTENER || self.0 & Self::LISTENS != 0
     }
+
+    /// Whether the socket is a SOCKS5 association's.
+    #[inline]
+    pub fn relays(self) -> bool {
+        self.0 & Self::RELAYS != 0
+    }
 }
 
 /// How often what only ages is looked at.
@@ -100,10 +106,17 @@ impl Fabric {
         socket
     }
 
+    /// Has the socket of a SOCKS5 association opened, at a port that the system chooses.
+    pub fn open_relay(&mut self, address: SocketAddr) -> SocketId {
+        let socket = SocketId(self.next_socket().0 | SocketId::LISTENS | SocketId::RELAYS);
+        self.events.push_back(Event::Open(socket, Bind::Listen(address)));
+        socket
+    }
+
     fn next_socket(&mut self) -> SocketId {
         let socket = SocketId(self.next_socket);
-        // Two billion sockets on, the numbers of the first are long free.
-        self.next_socket = (self.next_socket + 1) % SocketId::LISTENS;
+        // A billion sockets on, the numbers of the first are long free.
+        self.next_socket = (self.next_socket + 1) % SocketId::RELAYS;
         self.next_socket = self.next_socket.max(LISTENER.0 + 1);
         socket
     }

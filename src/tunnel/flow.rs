@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::link::Link;
+use super::link::{Endpoint, Link, Target};
+use super::socks5::wire::Address;
 use super::wire::{FlowId, Open, Reject, Verdict};
 
 /// A flow that carries nothing for this long ends at the client. RFC 4787 (REQ-5) recommends five
@@ -68,6 +69,21 @@ impl Flow {
     /// A flow that begins.
     pub fn new(now: Instant, local: Link, open: Open, state: State) -> Self {
         Self { local, open, state, address: None, spoken: None, newest: None, used: now }
+    }
+
+    /// Whether it leads to this target, named by the client.
+    pub fn leads_to(&self, target: &Endpoint) -> bool {
+        matches!(&self.open.target, Target::Named(named) if named == target)
+    }
+
+    /// Where its datagrams come from, as a SOCKS5 client is told: where the server has found the target, or,
+    /// before it has said so, the target itself.
+    pub fn source(&self) -> Option<Address<'_>> {
+        match (self.address, &self.open.target) {
+            (Some(address), _) => Some(Address::Ip(address)),
+            (None, Target::Named(target)) => Some(target.into()),
+            (None, Target::Default) => None,
+        }
     }
 
     /// Notes that it carries a datagram.

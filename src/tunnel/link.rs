@@ -14,6 +14,8 @@ impl SocketId {
     /// A client's listeners beside its first have this bit, so that packets and datagrams are told
     /// apart at a glance.
     pub const LISTENS: u32 = 1 << 31;
+    /// Those of SOCKS5 associations have this bit too: their datagrams begin with a header.
+    pub const RELAYS: u32 = 1 << 30;
 }
 
 /// Numbers the peers of one tunnel.

@@ -131,6 +131,10 @@ impl Tunnel {
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         client.listen(now, role.forwards, &mut self.fabric);
+        if client.serve_socks5(role.socks5) {
+            let text = "socks5 is another address now, which takes a restart: until then it stays as it is";
+            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
+        }
         client.reconfigure(now, role.bridges, role.copies, &mut self.fabric);
     }
 
@@ -148,17 +152,21 @@ impl Tunnel {
         }
     }
 
-    fn forward(&mut self, now: Instant, link: Link, datagram: &[u8]) -> Result<(), Reject> {
-        if datagram.len() > MAX_DATAGRAM_LEN {
+    fn forward(&mut self, now: Instant, link: Link, octets: &[u8]) -> Result<(), Reject> {
+        if octets.len() > MAX_DATAGRAM_LEN {
             return Err(Reject::TooLarge);
         }
         let fabric = &mut self.fabric;
-        let (peer, flow) = match fabric.locals.get(&(link.socket, link.remote)) {
-            Some(&found) => found,
-            None => match &mut self.side {
-                Side::Client(client) => client.open_flow(now, link, fabric)?,
-                Side::Server(_) => return Err(Reject::UnknownFlow),
-            },
+        let (peer, flow, datagram) = match (fabric.locals.get(&(link.socket, link.remote)), &mut self.side) {
+            (Some(&(peer, flow)), _) => (peer, flow, octets),
+            (None, Side::Client(client)) if link.socket.relays() => {
+                client.named_flow(now, link, octets, fabric)?
+            }
+            (None, Side::Client(client)) => {
+                let (peer, flow) = client.open_flow(now, link, fabric)?;
+                (peer, flow, octets)
+            }
+            (None, Side::Server(_)) => return Err(Reject::UnknownFlow),
         };
         if let Side::Client(client) = &mut self.side {
             client.active(now, fabric);
@@ -230,6 +238,9 @@ impl Tunnel {
             client.active(now, &mut self.fabric);
         }
         self.fabric.counters.datagrams_received += 1;
+        if local.socket.relays() {
+            return self.relay(id, flow, local, datagram);
+        }
         self.fabric.outbox.push(To::Link(local), |out| out.extend_from_slice(datagram));
         Ok(())
     }
@@ -326,7 +337,6 @@ impl Tunnel {
             peers: fabric.peers.len(),
             sessions: fabric.routes.len(),
             half_open,
-            flows: fabric.locals.len(),
             waiting,
             waiting_len,
             ..Holdings::default()
@@ -335,6 +345,7 @@ impl Tunnel {
             let (waiting, waiting_len) = peer.waiting();
             Holdings {
                 paths: sums.paths + peer.paths.len(),
+                flows: sums.flows + peer.flows.count(),
                 waiting: sums.waiting + waiting,
                 waiting_len: sums.waiting_len + waiting_len,
                 ..sums

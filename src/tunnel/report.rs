@@ -53,6 +53,12 @@ impl Tunnel {
             Reject::NoTarget => "datagrams are dropped: the target's name has no address yet".to_owned(),
             // A client's lines tell of the rest; a server's client may just have gone.
             Reject::QueueFull if matches!(self.side, Side::Server(_)) => return None,
+            Reject::Fragment => {
+                format!("application {from} sends datagrams by SOCKS5 in fragments, which are dropped")
+            }
+            Reject::NoHeader => format!(
+                "application {from} sends datagrams by SOCKS5 that name no target, which are dropped"
+            ),
             Reject::QueueFull => {
                 "datagrams are dropped: no path is usable, and enough are waiting".to_owned()
             }
@@ -65,6 +71,7 @@ impl Tunnel {
             | Reject::HandshakeRate
             | Reject::Unconfirmed
             | Reject::UnknownFlow
+            | Reject::OtherSender
             // Each end says this with its target.
             | Reject::NotAllowed
             | Reject::NoSocket => return None,

@@ -8,6 +8,7 @@ pub use super::client::flows::MAX_FORWARDS;
 use super::flow::MAX_FLOWS;
 use super::keyring::Keys;
 use super::link::{Endpoint, Uplink};
+pub use super::socks5::association::Socks5;
 
 /// What a tunnel is told at its start.
 #[derive(Clone, Debug)]
@@ -52,12 +53,21 @@ pub struct ClientRole {
     pub forwards: Vec<Forward>,
     /// Flows at a time, at most [`MAX_MAX_FLOWS`](super::flow::MAX_MAX_FLOWS).
     pub max_flows: usize,
+    /// Whether it serves SOCKS5 clients besides.
+    pub socks5: Option<Socks5>,
 }
 
 impl ClientRole {
     /// All bridges carry every datagram, and nothing is forwarded but to the server's target.
     pub fn new(listen: SocketAddr, bridges: Vec<Bridge>) -> Self {
-        Self { listen, bridges, copies: Copies::All, forwards: Vec::new(), max_flows: MAX_FLOWS }
+        Self {
+            listen,
+            bridges,
+            copies: Copies::All,
+            forwards: Vec::new(),
+            max_flows: MAX_FLOWS,
+            socks5: None,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::chronicle::Kind;
 use super::meter::Rate;
 use super::probing::RoundTrip;
+use super::socks5::association::Refusals;
 use super::stats::{Counters, Holdings};
 use super::wire::Reject;
 
@@ -40,12 +41,29 @@ pub struct Snapshot {
     pub key: bool,
     /// The other ends: the server, or the clients.
     pub peers: Vec<PeerView>,
+    /// What mpclient does for SOCKS5 clients, if it is to.
+    pub socks5: Option<Socks5View>,
     /// What was counted since the start.
     pub counters: CounterView,
     /// What is held at the moment.
     pub holdings: Holdings,
     /// What has happened, oldest first: the last [`KEPT`](super::chronicle::KEPT).
     pub events: Vec<EventView>,
+}
+
+/// What mpclient does for SOCKS5 clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Socks5View {
+    /// Where they connect to.
+    pub listen: String,
+    /// Whether they have to log in.
+    pub login: bool,
+    /// Associations at the moment.
+    pub associations: usize,
+    /// Associations since the start.
+    pub associated: u64,
+    /// Clients that were refused, by reason.
+    pub refused: Refusals,
 }
 
 /// The two programs.

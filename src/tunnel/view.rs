@@ -34,6 +34,7 @@ impl Tunnel {
             encryption: fabric.security.encrypt,
             key: !fabric.security.keys.is_none(),
             peers: fabric.peers.iter().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
+            socks5: self.socks5_view(),
             counters: (&fabric.counters).into(),
             holdings: self.holdings(),
             events: self.event_views(now),

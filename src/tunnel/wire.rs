@@ -145,11 +145,17 @@ pub enum Reject {
     NotAllowed,
     /// No socket towards the target could be opened.
     NoSocket,
+    /// SOCKS5: a datagram from another address than the association's client, or another port.
+    OtherSender,
+    /// SOCKS5: a part of a datagram.
+    Fragment,
+    /// SOCKS5: a datagram without a header that can be read, or without a target that can be sent to.
+    NoHeader,
 }
 
 impl Reject {
     /// How many reasons there are.
-    pub const COUNT: usize = Reject::NoSocket as usize + 1;
+    pub const COUNT: usize = Reject::NoHeader as usize + 1;
 
     /// All of them, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -173,6 +179,9 @@ impl Reject {
         Self::NoTarget,
         Self::NotAllowed,
         Self::NoSocket,
+        Self::OtherSender,
+        Self::Fragment,
+        Self::NoHeader,
     ];
 }
 

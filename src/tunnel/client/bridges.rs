@@ -56,6 +56,9 @@ impl Client {
 
     /// A socket could not be opened.
     pub fn handle_socket_error(&mut self, now: Instant, socket: SocketId, fabric: &mut Fabric) {
+        if socket.relays() {
+            return self.close_association(socket, fabric);
+        }
         if socket.listens() {
             return self.listener_failed(socket, fabric);
         }

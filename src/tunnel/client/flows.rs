@@ -70,7 +70,7 @@ fn pause(verdict: Verdict) -> Duration {
 }
 
 /// Names an application behind a listener, in this client and in any that takes its place.
-fn label(listener: SocketAddr, application: SocketAddr) -> Label {
+pub(super) fn label(listener: SocketAddr, application: SocketAddr) -> Label {
     // No secret: it is to be the same in every process.
     let mut hasher = SipHasher24::new_with_key(b"mptunnel label 1");
     hasher.write(format!("{listener} {application}").as_bytes());

@@ -46,9 +46,14 @@ impl Gate {
         Self { client: client.to_canonical(), port }
     }
 
-    /// Whether a datagram from this address is taken; the first may settle the port.
-    pub fn admit(&mut self, remote: SocketAddr) -> bool {
-        remote.ip().to_canonical() == self.client && *self.port.get_or_insert(remote.port()) == remote.port()
+    /// Whether a datagram from this address is taken.
+    pub fn admits(&self, remote: SocketAddr) -> bool {
+        remote.ip().to_canonical() == self.client && self.port.is_none_or(|port| port == remote.port())
+    }
+
+    /// Takes a datagram from an address that it [admits](Self::admits): the first settles the port.
+    pub fn settle(&mut self, remote: SocketAddr) {
+        self.port.get_or_insert(remote.port());
     }
 }
 
@@ -61,7 +66,12 @@ mod tests {
     }
 
     fn admits(gate: &mut Gate, remote: &str) -> bool {
-        gate.admit(remote.parse().expect(remote))
+        let remote = remote.parse().expect(remote);
+        let admits = gate.admits(remote);
+        if admits {
+            gate.settle(remote);
+        }
+        admits
     }
 
     #[test]

@@ -10,8 +10,11 @@
 //! * [`negotiation`]: what one TCP connection has said so far, and what it is answered.
 //! * [`users`]: who may log in.
 //! * [`gate`]: whose datagrams an association takes.
+//! * [`association`]: what a client gets, until its TCP connection ends.
 
+pub mod association;
 pub mod gate;
 pub mod negotiation;
+mod tunnel;
 pub mod users;
 pub mod wire;

@@ -25,8 +25,6 @@ pub const MESSAGE_LEN_MAX: usize = 3 + 255 + 255;
 /// The longest address, in octets: a name of 255.
 pub const ADDRESS_LEN_MAX: usize = 1 + 1 + 255 + 2;
 const _: () = assert!(3 + ADDRESS_LEN_MAX <= MESSAGE_LEN_MAX && 2 + 255 <= MESSAGE_LEN_MAX);
-/// The longest header in front of a datagram that goes to an application, whose source is never a name.
-pub const HEADER_LEN_MAX: usize = 3 + 1 + 16 + 2;
 
 /// No login.
 pub const METHOD_NONE: u8 = 0;
@@ -167,9 +165,18 @@ pub fn datagram(octets: &[u8]) -> Result<(Endpoint, &[u8]), Unsent> {
 }
 
 /// Adds the header of a datagram from this address to an application.
-pub fn write_header(source: SocketAddr, out: &mut Vec<u8>) {
+pub fn write_header(source: Address<'_>, out: &mut Vec<u8>) {
     out.extend([0, 0, 0]);
-    Address::Ip(source).write(out);
+    source.write(out);
+}
+
+/// Octets of such a header.
+pub fn header_len(source: &Address<'_>) -> usize {
+    3 + match source {
+        Address::Ip(SocketAddr::V4(_)) => 1 + 4 + 2,
+        Address::Ip(SocketAddr::V6(_)) => 1 + 16 + 2,
+        Address::Name(name, _) => 2 + name.len().min(255) + 2,
+    }
 }
 
 /// Adds the answer to a request; `bound` is where datagrams are to be sent.
@@ -180,6 +187,15 @@ pub fn write_reply(reply: Reply, bound: SocketAddr, out: &mut Vec<u8>) {
 
 /// Where nothing is bound.
 pub const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+impl<'a> From<&'a Endpoint> for Address<'a> {
+    fn from(endpoint: &'a Endpoint) -> Self {
+        match &endpoint.host {
+            Host::Ip(ip) => Self::Ip((*ip, endpoint.port).into()),
+            Host::Name(name) => Self::Name(name.as_bytes(), endpoint.port),
+        }
+    }
+}
 
 impl Address<'_> {
     /// The address as a target: `None` if nothing can be sent there. A name that is an address is that

@@ -43,8 +43,8 @@ fn the_messages_of_rfc_1928_and_1929_octet_by_octet() {
     write_reply(Reply::Succeeded, ([127, 0, 0, 1], 1080).into(), &mut out);
     assert_eq!(out, [5, 0, 0, 1, 127, 0, 0, 1, 4, 56]);
     out.clear();
-    write_header((documentation, 0x1234).into(), &mut out);
-    assert_eq!(out, v6[..HEADER_LEN_MAX]);
+    write_header(Address::Ip((documentation, 0x1234).into()), &mut out);
+    assert_eq!(out, v6[..v6.len() - 1]);
 }
 
 #[test]
@@ -154,7 +154,10 @@ fn what_is_written_is_read_and_what_is_read_is_what_was_written() {
             octets[0] = [IPV4, NAME, IPV6][rng.random_range(0..3)];
         }
         match address(&octets) {
-            Ok(Message::Whole((address, len))) => assert_eq!(written(address), octets[..len]),
+            Ok(Message::Whole((address, len))) => {
+                assert_eq!(written(address), octets[..len]);
+                assert_eq!(header_len(&address), 3 + len);
+            }
             Ok(Message::Begun(len)) => assert!(len > octets.len() && len <= ADDRESS_LEN_MAX),
             Err(error) => {
                 assert_eq!(error, Malformed::AddressType);

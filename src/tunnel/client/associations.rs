@@ -1,0 +1,81 @@
+//! SOCKS5 associations of a client: their sockets, and a flow for each target that one names.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::Client;
+use super::flows::label;
+use crate::tunnel::fabric::Fabric;
+use crate::tunnel::flow::{Flow, State};
+use crate::tunnel::link::{Event, Link, PeerId, SocketId, Target};
+use crate::tunnel::socks5::association::Socks5;
+use crate::tunnel::socks5::gate::Sender;
+use crate::tunnel::wire::{FlowId, Open, Reject};
+
+impl Client {
+    /// Begins the association of a SOCKS5 client at `theirs`, with a socket of ours at `ours`. `None`
+    /// where there are as many as there may be.
+    pub fn open_association(
+        &mut self,
+        ours: SocketAddr,
+        theirs: IpAddr,
+        sender: Sender,
+        fabric: &mut Fabric,
+    ) -> Option<SocketId> {
+        let associations = self.associations.as_mut().filter(|associations| !associations.is_full())?;
+        let socket = fabric.open_relay(ours);
+        associations.insert(socket, theirs, sender);
+        Some(socket)
+    }
+
+    /// Takes on who may log in from now on. Returns whether more is different, which takes a restart.
+    pub fn serve_socks5(&mut self, config: Option<Socks5>) -> bool {
+        match &mut self.associations {
+            Some(associations) => associations.reconfigure(config),
+            None => config.is_some(),
+        }
+    }
+
+    /// Ends an association with its socket and its flows.
+    pub fn close_association(&mut self, socket: SocketId, fabric: &mut Fabric) {
+        let ended = self.associations.as_mut().and_then(|associations| associations.remove(socket));
+        let Some(ended) = ended else { return };
+        let flows = &mut fabric.peers[self.peer.0].flows;
+        for id in ended {
+            if flows.get(id).is_some_and(|flow| flow.local.socket == socket) {
+                flows.remove(id);
+            }
+        }
+        fabric.events.push_back(Event::Close(socket));
+    }
+
+    /// The flow of a datagram that an application has sent to its association, and the datagram without its
+    /// header.
+    ///
+    /// # Errors
+    /// Why it is dropped.
+    pub fn named_flow<'a>(
+        &mut self,
+        now: Instant,
+        local: Link,
+        octets: &'a [u8],
+        fabric: &mut Fabric,
+    ) -> Result<(PeerId, FlowId, &'a [u8]), Reject> {
+        let associations = self.associations.as_mut().ok_or(Reject::UnknownFlow)?;
+        let (target, datagram) = associations.read(local.socket, local.remote, octets)?;
+        let flows = &mut fabric.peers[self.peer.0].flows;
+        if let Some(flow) = associations.flow(local.socket, &target, flows) {
+            return Ok((self.peer, flow, datagram));
+        }
+        if flows.is_full() {
+            return Err(Reject::FlowLimit);
+        }
+        let flow = flows.free_id();
+        // Its socket has another port each time, so it is known by where SOCKS5 clients connect to.
+        let label = label(associations.config.listen, local.remote);
+        let open = Open { flow, label, port: 0, target: Target::Named(target.clone()) };
+        flows.insert(Flow::new(now, local, open, State::Opening));
+        associations.add_flow(local.socket, target, flow);
+        Ok((self.peer, flow, datagram))
+    }
+}
