@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{Level, info, warn};
+use log::{Level, debug, info, warn};
 use mio::{Events, Poll, Token, Waker};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -22,10 +22,11 @@ use super::resolver::Resolver;
 use super::service::Service;
 use super::signals::{Signal, Signals};
 use super::sockets::{Sockets, Trouble, is_full};
+use super::socks5::Socks5;
 use super::uplink;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::link::{Bind, Event, Link, SocketId};
-use crate::tunnel::role::Config;
+use crate::tunnel::role::{ClientRole, Config, Role};
 use crate::tunnel::snapshot::Snapshot;
 use crate::tunnel::{LISTENER, Tunnel};
 
@@ -41,12 +42,15 @@ const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
+const SOCKS5: Token = Token(usize::MAX - 5);
 
 /// Why a program could not start.
 #[derive(Debug)]
 pub enum StartError {
     /// The address to listen on cannot be had.
     Listen(SocketAddr, io::Error),
+    /// The address for SOCKS5 clients cannot be had.
+    Socks5(SocketAddr, io::Error),
     /// The system refused something every program needs.
     System(&'static str, io::Error),
 }
@@ -55,17 +59,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, error) => {
-                write!(f, "cannot listen on {address}: {error}")?;
-                match error.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        f.write_str(": another program, or this one once more, has the port (ss -lunp tells)")
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        f.write_str(": ports below 1024 need root or CAP_NET_BIND_SERVICE")
-                    }
-                    io::ErrorKind::AddrNotAvailable => f.write_str(": no interface has this address"),
-                    _ => Ok(()),
-                }
+                write!(f, "cannot listen on {address}: {error}{}", remedy(error, "ss -lunp"))
+            }
+            Self::Socks5(address, error) => {
+                write!(f, "cannot listen for SOCKS5 on {address}: {error}{}", remedy(error, "ss -ltnp"))
             }
             Self::System(what, error) => write!(f, "cannot {what}: {error}"),
         }
@@ -73,6 +70,18 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+/// What can be done where an address cannot be had; `list` is the command that shows who has the port.
+fn remedy(error: &io::Error, list: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(": another program, or this one once more, has the port ({list} tells)")
+        }
+        io::ErrorKind::PermissionDenied => ": ports below 1024 need root or CAP_NET_BIND_SERVICE".into(),
+        io::ErrorKind::AddrNotAvailable => ": no interface has this address".into(),
+        _ => String::new(),
+    }
+}
 
 /// Ends a loop from another thread.
 #[derive(Clone, Debug)]
@@ -123,6 +132,7 @@ pub struct EventLoop {
     resolver: Resolver,
     signals: Option<(Signals, Reload)>,
     doors: Doors,
+    socks5: Option<Socks5>,
     service: Service,
     reports: Reports,
     stopper: Stopper,
@@ -148,6 +158,14 @@ impl EventLoop {
         let waker = Waker::new(poll.registry(), WAKER);
         let waker = Arc::new(waker.map_err(|error| StartError::System("create a waker", error))?);
         let now = Instant::now();
+        let socks5 = match &config.role {
+            Role::Client(ClientRole { socks5: Some(socks5), .. }) => {
+                let address = socks5.listen;
+                let opened = Socks5::open(address, poll.registry(), SOCKS5);
+                Some(opened.map_err(|error| StartError::Socks5(address, error))?)
+            }
+            _ => None,
+        };
         let mut this = Self {
             poll,
             tunnel: Tunnel::new(now, config, StdRng::from_rng(&mut rand::rng())),
@@ -155,6 +173,7 @@ impl EventLoop {
             resolver: Resolver::new(Arc::clone(&waker)),
             signals: None,
             doors: Doors::default(),
+            socks5,
             service: Service::from_env(now),
             reports: Reports::none(),
             stopper: Stopper { stopped: Arc::default(), waker },
@@ -237,7 +256,8 @@ impl EventLoop {
         let mut now = clock();
         let mut gather = Gather::new(now);
         while !self.stopper.stopped.load(Ordering::Acquire) {
-            let wait = match self.ready.is_empty() && !self.doors.are_asked() {
+            let busy = self.doors.are_asked() || self.socks5.as_ref().is_some_and(Socks5::is_busy);
+            let wait = match self.ready.is_empty() && !busy {
                 true => self.next_timeout().saturating_duration_since(now),
                 false => Duration::ZERO,
             };
@@ -254,6 +274,12 @@ impl EventLoop {
                     WAKER => {}
                     SIGNALS => self.take_signals(now),
                     token @ (doors::CONTROL | doors::HTTP) => self.doors.note(token),
+                    SOCKS5 => self.socks5.iter_mut().for_each(Socks5::knocked),
+                    token if Socks5::is_client(token) => {
+                        if let Some(socks5) = &mut self.socks5 {
+                            socks5.ready(now, token, &mut self.tunnel);
+                        }
+                    }
                     Token(id) => self.note_ready(SocketId(id as u32)),
                 }
             }
@@ -264,7 +290,8 @@ impl EventLoop {
     }
 
     fn next_timeout(&self) -> Instant {
-        let others = self.doors.deadline().into_iter().chain(self.service.deadline());
+        let socks5 = self.socks5.as_ref().and_then(Socks5::deadline);
+        let others = self.doors.deadline().into_iter().chain(self.service.deadline()).chain(socks5);
         others.chain(self.reports.deadline()).fold(self.tunnel.poll_timeout(), Instant::min)
     }
 
@@ -277,6 +304,9 @@ impl EventLoop {
             self.look_for_uplinks(now, None);
         }
         self.tunnel.handle_timeout(now);
+        if let Some(socks5) = &mut self.socks5 {
+            socks5.go_on(now, self.poll.registry(), &mut self.tunnel);
+        }
         self.flush(now);
         self.doors.answer(now, self.poll.registry(), &self.tunnel);
         self.service.turn(now, || self.tunnel.health(now));
@@ -337,9 +367,15 @@ impl EventLoop {
             if let Some(address) = self.sockets.local_addr(id) {
                 self.tunnel.handle_socket_open(now, id, address);
             }
+            self.tell_socks5(now, id);
             // What arrived before the registration is not told.
             return self.note_ready(id);
         };
+        if id.relays() {
+            debug!("cannot open a socket for a SOCKS5 client: {error}");
+            self.tunnel.handle_socket_error(now, id);
+            return self.tell_socks5(now, id);
+        }
         if let Bind::Listen(address) = bind {
             warn!("{}; not before the configuration is read again", StartError::Listen(address, error));
             return self.tunnel.handle_socket_error(now, id);
@@ -357,6 +393,13 @@ impl EventLoop {
             self.tunnel.tell(now, Level::Warn, Kind::System, text);
         }
         self.tunnel.handle_socket_error(now, id);
+    }
+
+    /// Has a SOCKS5 client told of its socket, if the socket is one.
+    fn tell_socks5(&mut self, now: Instant, id: SocketId) {
+        if let Some(socks5) = self.socks5.as_mut().filter(|_| id.relays()) {
+            socks5.relay_opened(now, id, self.sockets.local_addr(id), &mut self.tunnel);
+        }
     }
 
     /// Tells the tunnel which sockets have lost their uplink. Returns whether this one has.

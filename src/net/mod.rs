@@ -18,6 +18,7 @@ mod resolver;
 mod service;
 mod signals;
 mod sockets;
+mod socks5;
 mod uplink;
 
 pub use control::{Control, make_folder};

@@ -1,0 +1,370 @@
+//! SOCKS5 clients: their TCP connections, from the greeting to the end of the association that each
+//! keeps open.
+//!
+//! A client says at most three short messages and nothing more, so its connection holds one of them and
+//! is read until nothing is left. Whoever is slow waits beside the datagrams; so many negotiate at a time,
+//! each for so long, and where there are more, the one whose time ends next gives way. So a flood of
+//! connections that say nothing keeps nobody out who says at once what he wants.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use log::debug;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use zeroize::Zeroizing;
+
+use crate::tunnel::Tunnel;
+use crate::tunnel::link::SocketId;
+use crate::tunnel::socks5::association::Refusal;
+use crate::tunnel::socks5::negotiation::{Negotiation, Next};
+use crate::tunnel::socks5::wire::{self, MESSAGE_LEN_MAX, NOWHERE, Reply};
+
+/// Connections without an association at a time: those that negotiate, and those that are being closed.
+const UNSETTLED_MAX: usize = 128;
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to close a connection after its last answer. Closing it earlier, with octets
+/// of the client unread, could take the answer from it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What a client may send after its last answer, in octets.
+const DISCARDED_MAX: usize = 1 << 16;
+/// Connections accepted in one turn, so that datagrams have theirs.
+const ACCEPTED_IN_A_TURN: usize = 8;
+/// Connections that wait to be accepted: the system's usual limit.
+const BACKLOG: i32 = 128;
+/// Where the system refuses a connection, it is asked again after this time.
+const RETRY: Duration = Duration::from_secs(1);
+/// A client whose machine is gone says nothing any more. The system asks it after this time without a word,
+/// ...
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// ... and then at this interval, until it has not answered often enough (Linux: nine times).
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Tokens of connections count from here: beyond all socket ids, which have 32 bits.
+const FIRST_TOKEN: usize = 1 << 40;
+
+/// See the module.
+pub(super) struct Socks5 {
+    listener: TcpListener,
+    clients: HashMap<Token, Client>,
+    /// The connections that are not to last, by when they end.
+    unsettled: BTreeSet<(Instant, Token)>,
+    /// Whose association a socket is.
+    relays: HashMap<SocketId, Token>,
+    next_token: usize,
+    /// Whether more may be waiting to be accepted.
+    accepting: bool,
+    /// When to try that again where the system has refused it.
+    retry_at: Option<Instant>,
+}
+
+struct Client {
+    stream: TcpStream,
+    /// Our address of the connection, where its datagrams go too.
+    local: SocketAddr,
+    remote: IpAddr,
+    state: State,
+    /// What it is still to be told.
+    out: Vec<u8>,
+    /// When the connection ends whatever it does; never while it has an association.
+    until: Option<Instant>,
+}
+
+enum State {
+    Negotiating(Box<Negotiation>),
+    /// The association's socket is being opened.
+    Opening(SocketId),
+    Associated(SocketId),
+    /// It gets the rest of its answer, and may send so many octets more.
+    Leaving(usize),
+}
+
+impl Socks5 {
+    /// Listens on this address, and has the loop told of connections under `token`.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub(super) fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Connections of a process that has ended do not keep the next one from the port. Windows means something else
+        // by it.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(socket.into());
+        registry.register(&mut listener, token, Interest::READABLE)?;
+        Ok(Self {
+            listener,
+            clients: HashMap::new(),
+            unsettled: BTreeSet::new(),
+            relays: HashMap::new(),
+            next_token: FIRST_TOKEN,
+            accepting: false,
+            retry_at: None,
+        })
+    }
+
+    /// The address that it has got.
+    #[cfg(test)]
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Whether a token is one of its connections'.
+    pub(super) fn is_client(token: Token) -> bool {
+        // The loop's own tokens are at the very end.
+        (FIRST_TOKEN..FIRST_TOKEN << 8).contains(&token.0)
+    }
+
+    /// Notes that somebody wants to connect.
+    pub(super) fn knocked(&mut self) {
+        self.accepting = true;
+    }
+
+    /// Whether [`Self::go_on`] has something to do at once.
+    pub(super) fn is_busy(&self) -> bool {
+        self.accepting
+    }
+
+    /// When [`Self::go_on`] is due, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.unsettled.first().map(|(until, _)| *until).into_iter().chain(self.retry_at).min()
+    }
+
+    /// Ends what has taken too long, and accepts a few connections.
+    pub(super) fn go_on(&mut self, now: Instant, registry: &Registry, tunnel: &mut Tunnel) {
+        while let Some(&(until, token)) = self.unsettled.first()
+            && until <= now
+        {
+            self.give_up(now, token, Refusal::Late, tunnel);
+        }
+        if self.retry_at.take_if(|at| *at <= now).is_some() {
+            self.accepting = true;
+        }
+        for _ in 0..ACCEPTED_IN_A_TURN {
+            if !self.accepting {
+                return;
+            }
+            match self.listener.accept() {
+                Ok((stream, remote)) => {
+                    if let Err(error) = self.admit(now, stream, remote, registry, tunnel) {
+                        debug!("a SOCKS5 client at {remote} cannot be served: {error}");
+                    }
+                }
+                // It has gone again, or a signal came.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error) => {
+                    self.accepting = false;
+                    if error.kind() != ErrorKind::WouldBlock {
+                        debug!("cannot accept a SOCKS5 client: {error}");
+                        self.retry_at = Some(now + RETRY);
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        mut stream: TcpStream,
+        remote: SocketAddr,
+        registry: &Registry,
+        tunnel: &mut Tunnel,
+    ) -> io::Result<()> {
+        let local = stream.local_addr()?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
+        let keepalive = keepalive.with_interval(KEEPALIVE_INTERVAL);
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        if self.unsettled.len() >= UNSETTLED_MAX
+            && let Some(&(_, token)) = self.unsettled.first()
+        {
+            self.give_up(now, token, Refusal::Crowded, tunnel);
+        }
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        let until = now + PATIENCE;
+        let client = Client {
+            stream,
+            local: SocketAddr::new(local.ip().to_canonical(), 0),
+            remote: remote.ip().to_canonical(),
+            state: State::Negotiating(Box::default()),
+            out: Vec::new(),
+            until: Some(until),
+        };
+        self.unsettled.insert((until, token));
+        self.clients.insert(token, client);
+        Ok(())
+    }
+
+    /// Ends a connection that is not to last.
+    fn give_up(&mut self, now: Instant, token: Token, refusal: Refusal, tunnel: &mut Tunnel) {
+        // Who has got his answer has only not closed the connection.
+        if let Some(client) = self.clients.get(&token)
+            && !matches!(client.state, State::Leaving(_))
+        {
+            let remote = client.remote;
+            tunnel.refuse_socks5(now, remote, refusal);
+        }
+        self.end(token, tunnel);
+    }
+
+    fn end(&mut self, token: Token, tunnel: &mut Tunnel) {
+        let Some(client) = self.clients.remove(&token) else { return };
+        if let Some(until) = client.until {
+            self.unsettled.remove(&(until, token));
+        }
+        if let State::Opening(socket) | State::Associated(socket) = client.state {
+            self.relays.remove(&socket);
+            tunnel.close_association(socket);
+        }
+        // Closing the stream takes it from the poll too.
+    }
+
+    /// Goes on with a connection of which there is news.
+    pub(super) fn ready(&mut self, now: Instant, token: Token, tunnel: &mut Tunnel) {
+        let Some(client) = self.clients.get_mut(&token) else { return };
+        let (before, remote) = (client.until, client.remote);
+        let mut refused = None;
+        let outcome = client.go_on(now, tunnel, &mut refused);
+        let until = client.until;
+        if let State::Opening(socket) = client.state {
+            self.relays.insert(socket, token);
+        }
+        if before != until {
+            before.map(|before| self.unsettled.remove(&(before, token)));
+            until.map(|until| self.unsettled.insert((until, token)));
+        }
+        if let Some(refusal) = refused {
+            tunnel.refuse_socks5(now, remote, refusal);
+        }
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            ended => {
+                debug!(
+                    "the SOCKS5 client at {remote} is gone{}",
+                    ended.err().map_or(String::new(), |error| format!(": {error}"))
+                );
+                self.end(token, tunnel);
+            }
+        }
+    }
+
+    /// A socket was opened at this address, or could not be.
+    pub(super) fn relay_opened(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        address: Option<SocketAddr>,
+        tunnel: &mut Tunnel,
+    ) {
+        let Some(&token) = self.relays.get(&socket) else { return };
+        let Some(client) = self.clients.get_mut(&token) else { return };
+        match address {
+            Some(address) => {
+                wire::write_reply(Reply::Succeeded, address, &mut client.out);
+                client.state = State::Associated(socket);
+                if let Some(until) = client.until.take() {
+                    self.unsettled.remove(&(until, token));
+                }
+            }
+            None => {
+                self.relays.remove(&socket);
+                let remote = client.remote;
+                client.leave(now, Reply::Failed);
+                tunnel.refuse_socks5(now, remote, Refusal::NoSocket);
+            }
+        }
+        self.ready(now, token, tunnel);
+    }
+}
+
+impl Client {
+    /// Hears and says what can be, to the end, or to where it would have to wait. `refused` is what it is refused
+    /// for.
+    fn go_on(&mut self, now: Instant, tunnel: &mut Tunnel, refused: &mut Option<Refusal>) -> io::Result<()> {
+        loop {
+            self.tell()?;
+            let mut buffer = Zeroizing::new([0; MESSAGE_LEN_MAX]);
+            let len = read(&mut self.stream, &mut buffer[..])?;
+            if len == 0 {
+                return Ok(());
+            }
+            match &mut self.state {
+                State::Negotiating(negotiation) => {
+                    let users = tunnel.socks5_users();
+                    match negotiation.take(self.remote, &buffer[..len], users, &mut self.out) {
+                        Next::More => {}
+                        Next::Associate(sender) => {
+                            match tunnel.open_association(self.local, self.remote, sender) {
+                                Some(socket) => self.state = State::Opening(socket),
+                                None => {
+                                    *refused = Some(Refusal::Limit);
+                                    self.leave(now, Reply::Failed);
+                                }
+                            }
+                        }
+                        Next::End(failure) => {
+                            *refused = Some(Refusal::Failure(failure));
+                            if self.out.is_empty() {
+                                return Ok(());
+                            }
+                            self.state = State::Leaving(DISCARDED_MAX);
+                            self.until = Some(now + FAREWELL);
+                        }
+                    }
+                }
+                State::Opening(_) | State::Associated(_) => {
+                    *refused = Some(Refusal::Excess);
+                    return Ok(());
+                }
+                State::Leaving(left) => match left.checked_sub(len) {
+                    Some(fewer) => *left = fewer,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Refuses what it has asked for.
+    fn leave(&mut self, now: Instant, reply: Reply) {
+        wire::write_reply(reply, NOWHERE, &mut self.out);
+        self.state = State::Leaving(DISCARDED_MAX);
+        self.until = Some(now + FAREWELL);
+    }
+
+    /// Says what is to be said.
+    fn tell(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            match self.stream.write(&self.out) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => drop(self.out.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if self.out.is_empty() && matches!(self.state, State::Leaving(_)) {
+                self.stream.shutdown(Shutdown::Write)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
