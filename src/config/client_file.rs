@@ -35,6 +35,10 @@ pub(super) struct ClientFile {
     pub(super) key_file: Option<(Place, PathBuf)>,
     pub(super) copies: Copies,
     pub(super) max_flows: Option<usize>,
+    /// Where SOCKS5 clients connect to, and the line that says so.
+    pub(super) socks5: Option<(Place, SocketAddr)>,
+    /// The file of those who may, and the line that names it.
+    pub(super) socks5_users: Option<(Place, PathBuf)>,
     pub(super) forwards: Vec<Forward>,
     /// Where each forward is written.
     pub(super) forward_places: Vec<Place>,
@@ -188,11 +192,12 @@ impl Parser<'_> {
                     "key-file has the key itself: write it to a file of its own, and name that here",
                 );
             }
-            "key-file" => {
-                // A file and the key beside it can be moved together.
-                let path = self.path.parent().unwrap_or(Path::new("")).join(value);
-                self.file.key_file = Some((self.place(), path));
+            "key-file" => self.file.key_file = Some(self.beside(value)),
+            "socks5" => {
+                let address = self.keep(name, values::listen(value));
+                self.file.socks5 = address.map(|address| (self.place(), address));
             }
+            "socks5-users" => self.file.socks5_users = Some(self.beside(value)),
             "copies" => {
                 self.file.copies = self.keep(name, steering::copies(value)).unwrap_or_default();
             }
@@ -209,6 +214,11 @@ impl Parser<'_> {
             "summary" => self.file.summary = self.keep(name, summary::every(value)),
             _ => unreachable!("SETTINGS lists the names above"),
         }
+    }
+
+    /// The file that this line names, looked up beside this one: so both can be moved together.
+    fn beside(&self, name: &str) -> (Place, PathBuf) {
+        (self.place(), self.path.parent().unwrap_or(Path::new("")).join(name))
     }
 
     fn add_forward(&mut self, forward: Forward) {

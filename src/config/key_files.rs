@@ -84,7 +84,7 @@ fn parse_key(octets: &[u8], end: End) -> Result<Key, String> {
 }
 
 #[cfg(unix)]
-fn warn_of_readers(what: &str, path: &Path, file: &File) {
+pub(super) fn warn_of_readers(what: &str, path: &Path, file: &File) {
     use std::os::unix::fs::PermissionsExt;
 
     // What is no plain file, such as a pipe from a password store, has no lasting mode.
@@ -99,7 +99,7 @@ fn warn_of_readers(what: &str, path: &Path, file: &File) {
 }
 
 #[cfg(not(unix))]
-fn warn_of_readers(_: &str, _: &Path, _: &File) {}
+pub(super) fn warn_of_readers(_: &str, _: &Path, _: &File) {}
 
 /// Reads a file with a line `NAME KEY` for each client.
 pub(super) fn read_keyring(path: &Path) -> Result<Keyring, Mistakes> {

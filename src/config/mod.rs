@@ -18,6 +18,7 @@ mod key_files;
 mod logging;
 pub mod notes;
 mod security;
+mod socks5;
 mod steering;
 mod summary;
 mod targets;
@@ -36,7 +37,7 @@ pub(crate) use values::without_keys;
 
 use crate::tunnel::flow::MAX_FLOWS;
 use crate::tunnel::link::{Endpoint, Host};
-use crate::tunnel::role::{Allowed, ClientRole, Config, Role, Security, ServerRole};
+use crate::tunnel::role::{Allowed, ClientRole, Config, Role, Security, ServerRole, Socks5};
 use crate::tunnel::snapshot::Program;
 use args::{ClientArgs, ServeArgs, SharedArgs};
 use key_files::End;
@@ -73,8 +74,14 @@ impl Settings {
             Role::Client(ClientRole { bridges, .. }) => format!("{} bridges", bridges.len()),
             Role::Server(ServerRole { target, .. }) => format!("target {target}"),
         };
+        let socks5 = match &config.role {
+            Role::Client(ClientRole { socks5: Some(Socks5 { listen, .. }), .. }) => {
+                format!(", SOCKS5 on {listen}")
+            }
+            _ => String::new(),
+        };
         let encryption = if config.security.encrypt { "on" } else { "off" };
-        let summary = format!("{leads_to}, {key_source}, encryption {encryption}");
+        let summary = format!("{leads_to}{socks5}, {key_source}, encryption {encryption}");
         let (metrics, report_every) = (args.metrics, args.summary.unwrap_or_default());
         Self { config, summary, control, metrics, report_every }
     }
@@ -144,6 +151,7 @@ fn read_client(
             mistakes.add(Some(place.clone()), text);
         }
     }
+    let socks5 = mistakes.keep(file.as_ref().map(socks5::resolve).transpose()).flatten().flatten();
     if let (Some(file), Some(security)) = (file, security)
         && mistakes.is_empty()
     {
@@ -151,6 +159,7 @@ fn read_client(
             copies: file.copies,
             forwards: file.forwards,
             max_flows: file.max_flows.unwrap_or(MAX_FLOWS),
+            socks5,
             ..ClientRole::new(listen, file.bridges)
         };
         let config = Config { role: role.into(), security };

@@ -17,7 +17,7 @@ use super::values::Quoted;
 use super::{Mistake, Mistakes, Place, file};
 use crate::tunnel::key::Key;
 use crate::tunnel::keyring::Keys;
-use crate::tunnel::role::{Config, Role, Security};
+use crate::tunnel::role::{ClientRole, Config, Role, Security, Socks5};
 
 const ENCRYPT: &str = "MPTUNNEL_ENCRYPT";
 const KEY: &str = "MPTUNNEL_KEY";
@@ -153,7 +153,7 @@ fn parse_variable(value: &OsStr, end: End) -> Result<Key, String> {
 /// Says in the log what this configuration does not protect from: in one line for the packets on the way,
 /// in another for mpclient's own listener.
 pub(super) fn warn(config: &Config) {
-    for warning in [warning(config), listener_warning(config)].into_iter().flatten() {
+    for warning in [warning(config), listener_warning(config), socks5_warning(config)].into_iter().flatten() {
         log::warn!("{warning}");
     }
 }
@@ -168,6 +168,20 @@ fn listener_warning(config: &Config) -> Option<String> {
     let reaches = if open.len() == 1 { "this address" } else { "these addresses" };
     (!open.is_empty())
         .then(|| format!("listening on {}: whoever reaches {reaches} can use the tunnel", open.join(", ")))
+}
+
+/// Whoever reaches it can send wherever mpserver allows, so a login is asked for more than at the other
+/// listener.
+fn socks5_warning(config: &Config) -> Option<String> {
+    let Role::Client(ClientRole { socks5: Some(Socks5 { listen, users }), .. }) = &config.role else {
+        return None;
+    };
+    (users.is_none() && !listen.ip().to_canonical().is_loopback()).then(|| {
+        format!(
+            "socks5 is on {listen} without socks5-users: whoever reaches this address can send to all that \
+             mpserver allows"
+        )
+    })
 }
 
 fn warning(config: &Config) -> Option<String> {
@@ -200,7 +214,7 @@ fn warning(config: &Config) -> Option<String> {
 mod tests {
     use super::*;
     use crate::tunnel::link::{Endpoint, Host};
-    use crate::tunnel::role::{ClientRole, ServerRole};
+    use crate::tunnel::role::ServerRole;
     use rand::{SeedableRng, rngs::StdRng};
 
     fn key(seed: u64) -> Key {

@@ -83,6 +83,22 @@ pub const SETTINGS: &[Word] = &[
         text: "How often the log sums up in one line what was carried, such as 90s, 10min (the default) or 1h; \
                never with off or 0. The option --summary goes before it.",
     },
+    Word {
+        name: "socks5",
+        value: "ADDRESS:PORT",
+        example: "127.0.0.1:1080",
+        text: "Where applications that speak SOCKS5 connect to, by TCP. They name the target of each datagram \
+               themselves (UDP ASSOCIATE); mpserver looks it up, and must be told to allow it (--allow-target). TCP \
+               is not carried. A change takes a restart.",
+    },
+    Word {
+        name: "socks5-users",
+        value: "FILE",
+        example: "users",
+        text: "Who may log in at \"socks5\": a file with a line \"NAME PASSWORD\" for each user, up to 256. Without \
+               it, whoever can connect may. A relative name is looked up beside the configuration file. A change takes \
+               effect at SIGHUP.",
+    },
 ];
 
 /// What may stand behind the port of a bridge, in any order.

@@ -128,6 +128,7 @@ fn each_wrong_line_is_told_with_its_value_and_what_is_right() {
         ("bind=eth1", "bind belongs to a bridge: write \"HOST PORT bind=...\""),
         ("; remark", "remarks begin with \"#\""),
         ("// remark = remark", "remarks begin with \"#\""),
+        ("socks5 = 1080", "socks5 \"1080\" is not ADDRESS:PORT, such as 127.0.0.1:3000"),
         ("copies = 33", "copies \"33\" is neither \"all\" nor between 1 and 32"),
         ("target-loss = 0.1", "target-loss \"0.1\" is not a percentage above 0 and up to 50 %"),
         ("copies 2", "copies is a setting: write \"copies = VALUE\""),
