@@ -37,5 +37,6 @@ mod secrets;
 #[cfg(unix)]
 mod service;
 pub(crate) mod setup;
+mod socks5;
 mod status;
 mod told;
