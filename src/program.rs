@@ -143,10 +143,10 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
 /// Has the loop serve metrics at this address.
 fn show_metrics(event_loop: &mut EventLoop, address: SocketAddr) -> io::Result<()> {
     event_loop.show_at(HttpDoor::open(address)?, Box::<Web>::default())?;
-    info!("metrics are at http://{address}/metrics");
+    info!("the status page is at http://{address}/, metrics are at http://{address}/metrics");
     if !address.ip().to_canonical().is_loopback() {
         warn!(
-            "whoever reaches {address} can read the metrics, in which are the addresses of bridges and peers: \
+            "whoever reaches {address} can read the status, in which are the addresses of bridges and peers: \
              with 127.0.0.1:{} only this machine can",
             address.port()
         );

@@ -1,5 +1,7 @@
 //! The tests that use the tunnel and its programs from outside.
 
+#[path = "support/browser.rs"]
+mod browser;
 mod cli;
 mod config;
 mod daemons;

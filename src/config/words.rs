@@ -57,9 +57,9 @@ pub const SETTINGS: &[Word] = &[
         name: "metrics",
         value: "ADDRESS:PORT",
         example: "127.0.0.1:9150",
-        text: "Metrics for Prometheus are served at http://ADDRESS:PORT/metrics; nowhere by default. The option \
-               --metrics goes before it. Whoever reaches the address can read them, so one that others than this \
-               machine can reach is warned of. A change takes a restart.",
+        text: "A status page is shown at http://ADDRESS:PORT/, and metrics for Prometheus at /metrics there; nowhere \
+               by default. The option --metrics goes before it. Whoever reaches the address can read them, so one \
+               that others than this machine can reach is warned of. A change takes a restart.",
     },
     Word {
         name: "max-flows",

@@ -57,7 +57,7 @@ impl Doors {
     /// When there is something to do, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let control = self.control.as_ref().and_then(Control::deadline);
-        let http = self.site.as_ref().and_then(|(door, _)| door.deadline());
+        let http = self.site.iter().flat_map(|(door, site)| door.deadline().into_iter().chain(site.due()));
         control.into_iter().chain(http).min()
     }
 
@@ -72,6 +72,11 @@ impl Doors {
                 json.push(b'\n');
                 json
             });
+        }
+        if let Some((_, site)) = &mut self.site
+            && site.due().is_none_or(|due| now >= due)
+        {
+            site.note(now, &tunnel.snapshot(now));
         }
         if let Some((door, site)) = &mut self.site
             && (self.http_asked || is_due(door.deadline()))

@@ -25,6 +25,12 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub trait Site: Send {
     /// What is at this path, if anything.
     fn content(&mut self, now: Instant, path: &str, snapshot: &dyn Fn() -> Snapshot) -> Option<Content>;
+
+    /// When it wants the next snapshot, whether or not anybody asks; nothing: at once.
+    fn due(&self) -> Option<Instant>;
+
+    /// The snapshot that was due.
+    fn note(&mut self, now: Instant, snapshot: &Snapshot);
 }
 
 /// What is at a path.

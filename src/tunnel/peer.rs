@@ -230,7 +230,7 @@ impl Peer {
             Some(link) if heard => (link.remote.to_string(), Status::Up),
             Some(link) => (link.remote.to_string(), Status::Silent),
         };
-        Outlook { bridge, interface: None, status, rtt: None }
+        Outlook { bridge, interface: None, status, rtt: None, unanswered: None }
     }
 
     /// Finds out anew which paths carry copies, and sends what waited for one.

@@ -150,6 +150,8 @@ pub struct PathView {
     pub chosen: bool,
     /// Its round trip. Only mpclient measures it.
     pub rtt: Option<RttView>,
+    /// Probes in a row that were not answered, those under way among them. Only mpclient asks.
+    pub unanswered: Option<u32>,
     /// What it lost of what the other end sent over it ...
     pub loss_received: LossView,
     /// ... and of what we sent, as the other end tells. Unknown while the path is silent.
@@ -318,4 +320,6 @@ pub struct Outlook {
     pub status: Status,
     /// Its round trip.
     pub rtt: Option<RoundTrip>,
+    /// Probes in a row that were not answered, if it probes.
+    pub unanswered: Option<u32>,
 }

@@ -121,6 +121,7 @@ impl Tunnel {
             },
             chosen: steering.chosen().has(number),
             rtt: outlook.rtt.map(RttView::from),
+            unanswered: outlook.unanswered,
             loss_received,
             loss_sent: LossView { last_10s, last_5min },
             jitter_received_ms: steering.jitter(number).map(ms),

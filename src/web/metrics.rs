@@ -76,6 +76,11 @@ const PEER: &[Described<PeerView>] = &[
         "Settled datagrams that no path brought: the tunnel's own loss.",
         |peer| count(peer.received.lost),
     ),
+    described(
+        "mptunnel_peer_recovered_datagrams_total",
+        "Settled datagrams that one path lost and another brought.",
+        |peer| count(peer.received.recovered),
+    ),
 ];
 
 /// Of each path.
@@ -95,11 +100,21 @@ const PATH: &[Described<PathView>] = &[
     described("mptunnel_path_rtt_min_seconds", "The shortest round trip since the start.", |path| {
         path.rtt.map(|rtt| rtt.min_ms / 1e3)
     }),
-    described("mptunnel_path_copies_total", "Copies that the path has brought.", |path| count(path.copies)),
+    described("mptunnel_path_received_copies_total", "Copies that the path has brought.", |path| {
+        count(path.copies)
+    }),
     described(
         "mptunnel_path_received_bytes_total",
-        "Octets of the copies, without the headers of IP, UDP and mptunnel.",
+        "Octets of the packets with these copies, without the headers of IP and UDP.",
         |path| count(path.octets),
+    ),
+    described("mptunnel_path_sent_copies_total", "Copies that have left over the path.", |path| {
+        count(path.copies_sent)
+    }),
+    described(
+        "mptunnel_path_sent_bytes_total",
+        "Octets of the packets with the copies that have left, without the headers of IP and UDP.",
+        |path| count(path.octets_sent),
     ),
     described(
         "mptunnel_path_first_ratio",
@@ -119,6 +134,14 @@ const PATH: &[Described<PathView>] = &[
         "Datagrams that the path alone has brought: without it they would be lost.",
         |path| count(path.saved),
     ),
+    described(
+        "mptunnel_path_tried_datagrams_total",
+        "Settled datagrams that the peer sent over the path, whatever it sent them over besides.",
+        |path| count(path.tried),
+    ),
+    described("mptunnel_path_lost_datagrams_total", "Those of them that the path has lost.", |path| {
+        count(path.lost)
+    }),
 ];
 
 const STATUSES: [(Status, &str); 5] = [
@@ -145,7 +168,7 @@ fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     families.push(rejected(snapshot));
     families.extend(PEER.iter().map(|described| family(described, &peers)));
     families.extend(PATH.iter().map(|described| family(described, &paths)));
-    families.extend([status(&paths), loss(&paths), correlation(snapshot)]);
+    families.extend([residual(&peers), status(&paths), loss(&paths), jitter(&paths), correlation(snapshot)]);
     families
 }
 
@@ -176,6 +199,34 @@ fn status(paths: &[(Vec<LabelPair>, &PathView)]) -> MetricFamily {
         STATUSES.map(|(status, name)| (with(labels, [("status", name)]), f64::from(path.status == status)))
     });
     collected("mptunnel_path_status", help, samples)
+}
+
+fn residual(peers: &[(Vec<LabelPair>, &PeerView)]) -> MetricFamily {
+    let help =
+        "The part that no path brought of what was sent to this end (received) or by it (sent), lately.";
+    let samples = peers.iter().flat_map(|(labels, peer)| {
+        let LossView { last_10s, last_5min } = peer.received.loss;
+        let known = [
+            ("received", "10s", last_10s),
+            ("received", "5m", last_5min),
+            ("sent", "5m", peer.sent.loss_last_5min),
+        ];
+        known.into_iter().filter_map(|(direction, window, loss)| {
+            Some((with(labels, [("direction", direction), ("window", window)]), loss?))
+        })
+    });
+    collected("mptunnel_peer_loss_ratio", help, samples)
+}
+
+fn jitter(paths: &[(Vec<LabelPair>, &PathView)]) -> MetricFamily {
+    let help = "How unevenly the path's packets come to this end (received) or to the other (sent).";
+    let samples = paths.iter().flat_map(|(labels, path)| {
+        let known = [("received", path.jitter_received_ms), ("sent", path.jitter_sent_ms)];
+        known
+            .into_iter()
+            .filter_map(|(direction, ms)| Some((with(labels, [("direction", direction)]), ms? / 1e3)))
+    });
+    collected("mptunnel_path_jitter_seconds", help, samples)
 }
 
 fn loss(paths: &[(Vec<LabelPair>, &PathView)]) -> MetricFamily {

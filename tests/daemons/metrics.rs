@@ -83,7 +83,7 @@ fn prometheus_takes_the_metrics_of_both_programs() {
         ("mptunnel_build_info", 2),
         ("mptunnel_path_rtt_seconds", 3),
         ("mptunnel_path_loss_ratio%7Bwindow=%2210s%22%7D%3E0", 12),
-        ("rate(mptunnel_path_copies_total%5B10s%5D)%3E0", 6),
+        ("rate(mptunnel_path_received_copies_total%5B10s%5D)%3E0", 6),
     ] {
         let complete = || results(query).len() == count;
         assert!(poll_until(PATIENCE, complete), "{query}, for {count}: {:?}", results(query));

@@ -31,6 +31,7 @@ mod logs;
 mod loss;
 mod metrics;
 mod mismatch;
+mod page;
 mod returning;
 #[cfg(target_os = "linux")]
 mod secrets;

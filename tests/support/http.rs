@@ -1,4 +1,4 @@
-//! A small HTTP client: one request, one answer. It speaks HTTP/1.0, whose answers are in one piece.
+//! A small HTTP client: one request, one answer.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,6 +12,8 @@ pub(crate) struct Answer {
     /// The header fields, with names as they came.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: String,
+    /// Octets of the body.
+    len: usize,
 }
 
 impl Answer {
@@ -33,20 +35,51 @@ pub(crate) fn request(server: SocketAddr, method: &str, path: &str, body: &str) 
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: {server}\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
+    // Some close the connection at the end of the answer, others go by its length.
     let mut octets = Vec::new();
-    stream.read_to_end(&mut octets)?;
-    let text = String::from_utf8_lossy(&octets).into_owned();
-    parse(&text).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, text))
+    let mut buffer = [0; 1 << 14];
+    loop {
+        let len = stream.read(&mut buffer)?;
+        octets.extend_from_slice(&buffer[..len]);
+        let text = String::from_utf8_lossy(&octets);
+        match parse(&text) {
+            Some(answer) if len == 0 || answer.field("Content-Length") == Some(&answer.len.to_string()) => {
+                return Ok(answer);
+            }
+            None if len == 0 => return Err(io::Error::new(ErrorKind::InvalidData, text)),
+            _ => {}
+        }
+    }
 }
 
 fn parse(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let fields = lines.map(|line| line.split_once(": ").map(|(a, b)| (a.to_owned(), b.to_owned())));
-    Some(Answer { status, fields: fields.collect::<Option<_>>()?, body: body.to_owned() })
+    let fields = lines.map(|line| line.split_once(':').map(|(a, b)| (a.to_owned(), b.trim().to_owned())));
+    // Chromium's driver separates some names from their values without a space.
+    let mut answer =
+        Answer { status, fields: fields.collect::<Option<_>>()?, body: body.to_owned(), len: body.len() };
+    if answer.field("Transfer-Encoding") == Some("chunked") {
+        answer.body = joined(body)?;
+    }
+    Some(answer)
+}
+
+/// A body that came in chunks (RFC 9112 section 7.1), once all of them are there.
+fn joined(mut chunks: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (len, rest) = chunks.split_once("\r\n")?;
+        let len = usize::from_str_radix(len, 16).ok()?;
+        if len == 0 {
+            return Some(body);
+        }
+        body += rest.get(..len)?;
+        chunks = rest.get(len + "\r\n".len()..)?;
+    }
 }

@@ -255,6 +255,10 @@ fn a_path_is_probing_then_up_then_silent_and_a_name_is_resolving() {
         assert_eq!(path.status, Status::Silent, "{}", snapshot.program.name());
         assert_eq!(path.loss_sent.last_10s, None, "nobody can tell");
     }
+    let [client, server] = snapshots(&sim);
+    let unanswered: Vec<_> = client.peers[0].paths.iter().map(|path| path.unanswered).collect();
+    assert!(unanswered[1] >= Some(5) && unanswered[0] < Some(5), "{unanswered:?}");
+    assert!(server.peers[0].paths.iter().all(|path| path.unanswered.is_none()), "mpserver asks none");
 }
 
 /// Every name in the JSON, with the names above it; the members of lists are all called `[]`.

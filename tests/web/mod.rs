@@ -1,3 +1,4 @@
 //! What is shown by HTTP, of tunnels in the simulator.
 
+mod history;
 mod metrics;

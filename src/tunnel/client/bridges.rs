@@ -172,6 +172,7 @@ impl Client {
             interface: bind.as_ref().map(ToString::to_string),
             status,
             rtt: self.probing.round_trip(path),
+            unanswered: Some(self.probing.unanswered_in_a_row(path)),
         })
     }
 
