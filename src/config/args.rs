@@ -22,7 +22,7 @@ pub struct SharedArgs {
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
 
-    /// Where to show a status page, and metrics for Prometheus [default: nowhere]
+    /// Where to show a status page and metrics for Prometheus [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = values::listen)]
     pub metrics: Option<SocketAddr>,
 

@@ -13,7 +13,7 @@ use crate::sim::traffic::APP;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An mpclient of which everything is known: two of its paths fail together, the third loses.
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     let paths = [(20, 0.0), (30, 0.0), (40, 0.05)];
     let paths = paths.map(|(rtt, loss)| Faults::new(Duration::from_millis(rtt), loss));
     let mut sim = Setup::new(paths).connect(1);
@@ -46,6 +46,11 @@ fn served(text: &str) -> Described {
         }
     }
     served
+}
+
+/// The metrics' names.
+pub(super) fn names(text: &str) -> BTreeSet<String> {
+    served(text).into_keys().collect()
 }
 
 /// What the table in docs/metrics.md says.

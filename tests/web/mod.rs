@@ -1,4 +1,5 @@
 //! What is shown by HTTP, of tunnels in the simulator.
 
+mod grafana;
 mod history;
 mod metrics;
