@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use mptunnel::tunnel::wire::{
     self, CONTROL_LEN, CONTROL_PACKET_LEN, Control, FLOW_LEN, FlowId, HEADER_LEN, INIT_LEN, InitHeader,
-    OPENED_LEN, OPENED_PACKET_LEN, Open, Opened, Packet, RESPONSE_LEN, Type,
+    OPENED_LEN, OPENED_PACKET_LEN, Open, Opened, PADDED_PACKET_LEN, Packet, RESPONSE_LEN, Type,
 };
 
 fuzz_target!(|octets: &[u8]| {
@@ -20,7 +20,7 @@ fuzz_target!(|octets: &[u8]| {
 fn packet(octets: &[u8]) {
     let good = match octets.first() {
         Some(1 | 6) => octets.len() >= HEADER_LEN,
-        Some(2 | 3) => octets.len() == CONTROL_PACKET_LEN,
+        Some(2 | 3) => (CONTROL_PACKET_LEN..=PADDED_PACKET_LEN).contains(&octets.len()),
         Some(4) => octets.len() == INIT_LEN,
         Some(5) => octets.len() == RESPONSE_LEN,
         Some(7) => octets.len() == OPENED_PACKET_LEN,
@@ -102,13 +102,11 @@ fn control(text: &[u8]) {
         Err(_) => assert_ne!(text.len(), CONTROL_LEN),
         Ok(control) => {
             let mut meant = text.to_vec();
-            meant[9] &= 1;
-            meant[10..12].fill(0);
+            meant[9] &= 3;
             if meant[56] != 255 {
                 meant[52..56].fill(0);
             }
             meant[57] = meant[57].min(63);
-            meant[62..].fill(0);
             assert_eq!(control.to_octets()[..], meant[..]);
             assert_eq!(Control::parse(&meant), Ok(control));
         }

@@ -50,22 +50,46 @@ pub(super) fn offload(socket: SockRef<'_>, ipv6: bool) -> io::Result<UdpSocketSt
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use nix::sys::socket::{setsockopt, sockopt};
-        use rustix::net::sockopt::{
-            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
-        };
         // IPv4 routers cut what is too large when they may, so that not even a route that swallows ICMP
         // loses it. IPv6 routers never do: there the kernel has to learn.
-        set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?;
-        if ipv6 {
-            set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)?;
-            setsockopt(socket, sockopt::Ipv6DontFrag, &false)?;
-        }
+        forbid_fragments(socket.into(), ipv6, false)?;
         // A time stamp on every packet costs, and nobody reads it.
         setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = ipv6;
     Ok(state)
+}
+
+/// Has what is sent next cross in one piece or not at all, whatever the system has learned of the route;
+/// or, with `whole` false, undoes that.
+///
+/// # Errors
+/// The system refused, or cannot do so for one packet.
+pub(super) fn forbid_fragments(socket: SockRef<'_>, ipv6: bool, whole: bool) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+        use rustix::net::sockopt::{
+            Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+        };
+        let socket = &*socket;
+        let (ipv4_way, ipv6_way) = match whole {
+            true => (Ipv4PathMtuDiscovery::PROBE, Ipv6PathMtuDiscovery::PROBE),
+            false => (Ipv4PathMtuDiscovery::DONT, Ipv6PathMtuDiscovery::WANT),
+        };
+        set_ip_mtu_discover(socket, ipv4_way)?;
+        if ipv6 {
+            set_ipv6_mtu_discover(socket, ipv6_way)?;
+            setsockopt(socket, sockopt::Ipv6DontFrag, &whole)?;
+        }
+        Ok(())
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (socket, ipv6, whole);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// Asks for large buffers, beyond the system's limit where we may. Returns what the receive buffer

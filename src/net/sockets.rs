@@ -10,7 +10,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
-use log::{debug, info};
+use log::{debug, info, trace};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
@@ -191,6 +191,9 @@ impl Sockets {
             self.counters.failed += transmit.packets().count() as u64;
             return;
         };
+        if transmit.whole {
+            return self.send_whole(transmit);
+        }
         let single = transmit.contents.len() <= transmit.segment_len;
         let packets = socket.state.max_gso_segments();
         if single || packets == 1 || self.is_oversize(now, remote, transmit.segment_len) {
@@ -210,6 +213,21 @@ impl Sockets {
                 self.note_oversize(now, remote, transmit.segment_len);
             }
             self.send_singly(run);
+        }
+    }
+
+    /// Sends a packet that nobody is to cut. It asks how much fits: an error is an answer, and no trouble.
+    #[cold]
+    fn send_whole(&mut self, transmit: Transmit<'_>) {
+        let id = transmit.link.socket;
+        let sent = self.sockets[&id].forbid_fragments(true).and_then(|()| self.send_at_once(transmit));
+        let socket = &self.sockets[&id];
+        if let Err(error) = sent {
+            trace!("{} octets are not sent whole: {error}", transmit.contents.len());
+            options::forget_news(&socket.io);
+        }
+        if let Err(error) = socket.forbid_fragments(false) {
+            debug!("datagrams may be lost where they are too large: {error}");
         }
     }
 
@@ -301,6 +319,10 @@ impl OpenSocket {
         self.io.try_io(|| self.state.try_send((&self.io).into(), &transmit))
     }
 
+    fn forbid_fragments(&self, whole: bool) -> io::Result<()> {
+        options::forbid_fragments(SockRef::from(&self.io), self.ipv6, whole)
+    }
+
     /// Takes note of an error that is no packet's of now.
     #[cold]
     fn news(&self, id: SocketId, error: io::Error) -> Option<Trouble> {
@@ -378,7 +400,7 @@ mod tests {
     }
 
     fn run(link: Link) -> Transmit<'static> {
-        Transmit { link, contents: &[7; 300], segment_len: 100 }
+        Transmit { link, contents: &[7; 300], segment_len: 100, whole: false }
     }
 
     fn received(sockets: &mut Sockets) -> usize {

@@ -3,8 +3,8 @@
 
 use super::WIDTH;
 use super::grid::{self, Align, Cell};
-use super::words::{UNKNOWN, count, ms, octets, pair, percent, shorten};
-use crate::tunnel::snapshot::{LossView, PathView, State, Status};
+use super::words::{UNKNOWN, count, ms, octets, pair, percent, shorten, wrap};
+use crate::tunnel::snapshot::{LossView, PathView, State, Status, WholeView};
 
 /// What is left at least of a bridge's name.
 const BRIDGE_LEAST: usize = 12;
@@ -79,6 +79,24 @@ pub(super) fn print_worth(paths: &[PathView], out: &mut String) {
         ]);
     }
     grid::print(&[Align::Right; 8], &rows, out);
+}
+
+/// The largest datagrams that cross each path in one piece, where that is known.
+pub(super) fn print_whole(paths: &[PathView], out: &mut String) {
+    let known = paths.iter().filter(|path| path.largest_whole != WholeView::default());
+    let words = known.map(|path| {
+        let WholeView { sent_octets, received_octets } = path.largest_whole;
+        let [from, to] = [received_octets, sent_octets]
+            .map(|octets| octets.map_or(UNKNOWN.to_owned(), |octets| octets.to_string()));
+        match from == to {
+            true => format!("path {} {to}", path.number),
+            false => format!("path {} {from} from there, {to} to there", path.number),
+        }
+    });
+    let words: Vec<_> = words.collect();
+    if !words.is_empty() {
+        wrap(&format!("in one piece, datagrams of up to so many octets: {}", words.join("; ")), 2, out);
+    }
 }
 
 /// Recent loss, and that of the last minutes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Zoned};
 
 use super::WIDTH;
-use super::paths::{losses, print_state, print_worth};
+use super::paths::{losses, print_state, print_whole, print_worth};
 use super::words::{count, percent, plural, reason, shorten, time, wrap};
 use crate::tunnel::snapshot::{EventView, PeerView, Program, Snapshot};
 use crate::tunnel::wire::Reject;
@@ -102,6 +102,7 @@ fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String)
     if peer.paths.iter().any(|path| path.copies + path.copies_sent > 0) {
         print_worth(&peer.paths, out);
     }
+    print_whole(&peer.paths, out);
     for pair in &peer.pairs {
         let [a, b] = pair.paths;
         let _ = writeln!(

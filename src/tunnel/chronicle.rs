@@ -31,6 +31,8 @@ pub enum Kind {
     PathSilent,
     /// A path comes from another address.
     PathMoved,
+    /// Datagrams are cut into fragments on a path.
+    Cut,
     /// An uplink is missing.
     Uplink,
     /// What a name's addresses are, or that it has none.

@@ -32,7 +32,7 @@ use super::role::ClientRole;
 use super::session::Session;
 use super::silence::Silence;
 use super::socks5::association::Associations;
-use super::wire::{ClientId, Control, Header, Reject, SessionId, Type, Verdict};
+use super::wire::{self, ClientId, Control, Header, Reject, SessionId, Type, Verdict};
 use flows::{Listener, Reopening};
 
 /// New keys are asked for when the old ones are this old: early enough before
@@ -292,11 +292,10 @@ impl Client {
             (None, true) => Phase::Seeking,
             (None, false) => Phase::Steady,
         };
-        let steering = &peer.steering;
-        let backup = steering.policy.backups.has(path);
+        let backup = peer.steering.policy.backups.has(path);
         let standing = match peer.paths[path].usable(now, backup) {
             false => Standing::Unusable,
-            true if backup && !steering.uses(path) => Standing::Spare,
+            true if peer.is_spare(path) => Standing::Spare,
             true => Standing::Usable,
         };
         Some(self.probing.due(now, path, standing, phase))
@@ -319,6 +318,9 @@ impl Client {
             way.fallen_silent(if others_answer { now } else { now + USABLE_FOR });
         }
         let probe = self.probing.probe(now, path, fabric.rng.random_range(0.8..1.2));
+        let spare = peer.is_spare(path);
+        // A session that is yet to be proven proves nothing.
+        let padded = if peer.next().is_none() { peer.paths[path].attempt(now, spare) } else { None };
         let control = Control {
             client: self.id,
             path: path as u8,
@@ -328,8 +330,12 @@ impl Client {
             token: probe.token,
             clock,
             advice: peer.steering.advice(path),
+            whole: peer.paths[path].mtu.say(),
         };
         let Some(session) = peer.newest() else { return };
+        if let Some(len) = padded {
+            fabric.outbox.push(To::Whole(link), |out| session.seal_padded(Type::Probe, control, len, out));
+        }
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
     }
 
@@ -343,6 +349,7 @@ impl Client {
     ) -> Result<(), Reject> {
         let peer = &mut fabric.peers[self.peer.0];
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let padded = wire::is_padded(sealed);
         let (control, copy) = session.open_control(header, sealed)?;
         if copy {
             return Err(Reject::Copy);
@@ -350,7 +357,12 @@ impl Client {
         let path = usize::from(control.path);
         // Where a bridge was taken out, its last replies may still be under way.
         let way = self.ways.get_mut(path).and_then(Option::as_mut).ok_or(Reject::Malformed)?;
+        if padded {
+            peer.paths[path].mtu.arrived(control.whole.attempt);
+            return Ok(());
+        }
         if let Some(rtt) = self.probing.replied(now, path, &control) {
+            peer.paths[path].mtu.doubt(now);
             let (bridge, ms) = (way.bridge(), rtt.as_secs_f64() * 1e3);
             let text = format_args!("bridge {bridge} is up, round trip {ms:.1} ms");
             fabric.chronicle.tell_of_others(now, Level::Info, Kind::PathUp, text);
@@ -361,6 +373,7 @@ impl Client {
         peer.heard = now;
         if peer.is_newest(header.session) {
             peer.steering.advised(header.session, header.counter, path, &control.advice);
+            peer.told_whole(now, path, control.whole);
         }
         if peer.next().is_some_and(|session| session.local_id == header.session) {
             self.confirm(now, fabric);

@@ -43,6 +43,9 @@ pub struct Transmit<'a> {
     pub contents: &'a [u8],
     /// Octets of each packet but the last. Equal to `contents.len()` where there is only one.
     pub segment_len: usize,
+    /// Whether the packet must not be cut into fragments, here or on the way. Where that cannot be had,
+    /// or it is too long for the interface, it is not sent.
+    pub whole: bool,
 }
 
 impl<'a> Transmit<'a> {

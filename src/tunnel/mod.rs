@@ -26,11 +26,12 @@ pub mod key;
 pub mod keyring;
 pub mod link;
 pub mod meter;
+pub mod mtu;
 mod outbox;
 pub mod path;
 mod peer;
-mod probing;
-mod report;
+pub mod probing;
+pub mod report;
 pub mod role;
 mod server;
 pub mod session;
@@ -62,6 +63,7 @@ use flow::{FLOW_IDLE, FLOW_IDLE_AT_SERVER, Limits};
 use journal::Journal;
 use link::{Bind, Event, Link, NameId, SocketId, Transmit};
 use outbox::To;
+use probing::Probes;
 use role::{Config, Role};
 use server::Server;
 use stats::{Counters, Holdings};
@@ -157,7 +159,7 @@ impl Tunnel {
             return Err(Reject::TooLarge);
         }
         let fabric = &mut self.fabric;
-        let (peer, flow, datagram) = match (fabric.locals.get(&(link.socket, link.remote)), &mut self.side) {
+        let (id, flow, datagram) = match (fabric.locals.get(&(link.socket, link.remote)), &mut self.side) {
             (Some(&(peer, flow)), _) => (peer, flow, octets),
             (None, Side::Client(client)) if link.socket.relays() => {
                 client.named_flow(now, link, octets, fabric)?
@@ -171,9 +173,10 @@ impl Tunnel {
         if let Side::Client(client) = &mut self.side {
             client.active(now, fabric);
         }
-        let peer = &mut fabric.peers[peer.0];
+        let peer = &mut fabric.peers[id.0];
         let pushed_out = peer.send(now, flow, link, datagram, &mut fabric.outbox)?;
         let waits = peer.has_waiting();
+        let is_cut = datagram.len() > peer.cut_above;
         fabric.counters.datagrams_sent += 1;
         if let Side::Client(client) = &mut self.side
             && waits
@@ -183,6 +186,9 @@ impl Tunnel {
         if pushed_out > 0 {
             (0..pushed_out).for_each(|_| fabric.counters.reject(Reject::QueueFull));
             self.report(now, link, &[], Reject::QueueFull);
+        }
+        if is_cut {
+            self.tell_of_cuts(now, id, datagram.len());
         }
         Ok(())
     }
@@ -324,6 +330,14 @@ impl Tunnel {
     /// What each other end's datagrams did: which paths brought them, and what came of them.
     pub fn received(&self) -> impl Iterator<Item = (&[Brought], &Journal)> {
         self.fabric.peers.iter().map(|(_, peer)| (peer.steering.brought(), peer.steering.journal()))
+    }
+
+    /// What became of the probes of a path. A server sends none.
+    pub fn probes(&self, now: Instant, path: usize) -> Probes {
+        match &self.side {
+            Side::Client(client) => client.probes(now, path),
+            Side::Server(_) => Probes::default(),
+        }
     }
 
     /// What is held at the moment.

@@ -16,6 +16,8 @@ const RUN_PACKETS: usize = 45;
 pub enum To {
     /// To one link.
     Link(Link),
+    /// To one link, in one piece or not at all.
+    Whole(Link),
     /// A copy on each of a peer's carriers.
     Peer(PeerId, Reach),
 }
@@ -84,7 +86,7 @@ impl Outbox {
     pub fn poll<'a>(&'a mut self, carriers: impl Fn(PeerId, Reach) -> &'a [Link]) -> Option<Transmit<'a>> {
         while let Some(run) = self.runs.get(self.run) {
             let link = match run.to {
-                To::Link(link) => (self.copy == 0).then_some(link),
+                To::Link(link) | To::Whole(link) => (self.copy == 0).then_some(link),
                 To::Peer(peer, reach) => carriers(peer, reach).get(self.copy).copied(),
             };
             let Some(link) = link else {
@@ -94,7 +96,8 @@ impl Outbox {
             };
             self.copy += 1;
             let contents = &self.octets[run.start..run.end];
-            return Some(Transmit { link, contents, segment_len: run.segment_len });
+            let whole = matches!(run.to, To::Whole(_));
+            return Some(Transmit { link, contents, segment_len: run.segment_len, whole });
         }
         self.octets.clear();
         self.runs.clear();
@@ -134,12 +137,24 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_must_not_be_cut_is_no_part_of_a_run() {
+        let To::Link(to) = link(1) else { unreachable!("it is a link") };
+        let mut outbox = Outbox::default();
+        for to in [To::Link(to), To::Whole(to), To::Link(to)] {
+            outbox.push(to, |out| out.extend([1; 100]));
+        }
+        let whole = std::iter::from_fn(|| outbox.poll(|_, _| &[]).map(|run| (run.contents.len(), run.whole)));
+        assert_eq!(whole.collect::<Vec<_>>(), [(100, false), (100, true), (100, false)]);
+    }
+
+    #[test]
     fn an_empty_datagram_is_a_packet_of_its_own() {
         assert_eq!(runs(&[(1, 10), (1, 0), (1, 0), (1, 10)]), [(10, 10), (0, 0), (0, 0), (10, 10)]);
         let transmit = Transmit {
             link: Link { socket: SocketId(0), remote: ([127, 0, 0, 1], 1).into(), local: None },
             contents: &[],
             segment_len: 0,
+            whole: false,
         };
         assert_eq!(transmit.packets().count(), 1);
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::link::Link;
 use super::meter::{Amount, Meter};
+use super::mtu::{self, Mtu};
 use super::wire::Reject;
 
 /// Paths of one peer, and bridges of one client.
@@ -39,6 +40,8 @@ pub struct Path {
     /// When something authentic last came from `link`: a reply at the client, a probe at the
     /// server.
     pub heard: Option<Instant>,
+    /// What crosses it in one piece.
+    pub mtu: Mtu,
     /// One past the highest probe number received. Only at the server, like the rest.
     next_number: u32,
     /// The last probe that came over `link`.
@@ -104,7 +107,16 @@ impl Path {
         if self.link.map(|link| link.remote) != link.map(|link| link.remote) {
             self.heard = None;
         }
+        if link.is_some() {
+            self.mtu.begin();
+        }
         self.link = link;
+    }
+
+    /// Octets of the padded packet with which an attempt is to be made now, if one is.
+    pub fn attempt(&mut self, now: Instant, spare: bool) -> Option<usize> {
+        let headers = mtu::headers(self.link?.remote.is_ipv6());
+        self.mtu.attempt(now, headers, spare)
     }
 
     /// Takes an authentic probe.
@@ -150,6 +162,7 @@ impl Path {
                 let left = self.link.map(|link| (link, self.proven));
                 self.former = if former.is_some() { None } else { left };
                 self.link = Some(probe.link);
+                self.mtu.begin();
             }
             if probe.proven {
                 self.proven = Some(now);
@@ -160,6 +173,9 @@ impl Path {
         let was_silent = validated && std::mem::take(&mut self.said_silent);
         let up = validated && !was_usable || was_silent;
         let moved = validated && !here;
+        if up {
+            self.mtu.doubt(now);
+        }
         Ok(Probed { validated, moved, up, count: self.probes_received })
     }
 }

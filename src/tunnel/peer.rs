@@ -16,7 +16,7 @@ use super::session::Session;
 use super::set::PathSet;
 use super::snapshot::{Outlook, Status};
 use super::steering::Steering;
-use super::wire::{ClientId, FlowId, HEADER_LEN, Header, MAX_UDP_LEN, Opened, Reject, SessionId};
+use super::wire::{ClientId, FlowId, HEADER_LEN, Header, MAX_UDP_LEN, Opened, Reject, SessionId, Whole};
 
 /// A session is used no longer than this, so that what one key protects is bounded.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -59,6 +59,8 @@ pub struct Peer {
     pub steering: Steering,
     chosen: Carriers,
     sampled: Carriers,
+    /// Longer datagrams are cut on a path of which that was not told yet.
+    pub cut_above: usize,
     waiting: VecDeque<(Instant, FlowId, Box<[u8]>)>,
     waiting_len: usize,
     /// What it may still be told of flows that it does not have.
@@ -113,6 +115,7 @@ impl Peer {
             steering: Steering::new(now, Policy::default()),
             chosen: Carriers::default(),
             sampled: Carriers::default(),
+            cut_above: usize::MAX,
             waiting: VecDeque::new(),
             waiting_len: 0,
             refusals: Refusals::default(),
@@ -169,6 +172,7 @@ impl Peer {
         let forgotten = self.previous.take().map(|(session, _)| session.local_id);
         self.previous = self.current.replace(session).map(|session| (session, now));
         self.steering.begin_session();
+        self.paths.iter_mut().for_each(|path| path.mtu.begin_session());
         forgotten
     }
 
@@ -215,6 +219,23 @@ impl Peer {
             .collect()
     }
 
+    /// Whether a path is a backup that carries nothing.
+    pub fn is_spare(&self, path: usize) -> bool {
+        self.steering.policy.backups.has(path) && !self.steering.uses(path)
+    }
+
+    /// Takes what the other end says of what crosses a path in one piece.
+    pub fn told_whole(&mut self, now: Instant, path: usize, whole: Whole) {
+        let [loss, _] = self.steering.told(path);
+        self.paths[path].mtu.told(now, whole, loss);
+    }
+
+    /// The longest datagram that is sent over a path in one piece, if a longer one is known not to be.
+    pub fn longest_whole(&self, path: usize) -> Option<usize> {
+        let found = self.paths[path].mtu.sent().filter(|found| found.is_limit)?;
+        Some(found.len.saturating_sub(self.current.as_ref()?.overhead_len()))
+    }
+
     /// How the server sees a path: by the probes that come.
     pub fn outlook(&self, now: Instant, number: usize) -> Outlook {
         let path = &self.paths[number];
@@ -246,6 +267,9 @@ impl Peer {
             let paths = self.paths.iter().enumerate().filter(|(number, _)| set.has(*number));
             carriers.links.extend(paths.filter_map(|(_, path)| path.link));
         }
+        let untold = (0..self.paths.len()).filter(|path| spread.chosen.has(*path));
+        let untold = untold.filter(|path| !self.paths[*path].mtu.cuts_told);
+        self.cut_above = untold.filter_map(|path| self.longest_whole(path)).min().unwrap_or(usize::MAX);
         self.send_waiting(now, outbox);
     }
 

@@ -27,7 +27,7 @@ const UNPROVEN_REPLIES: u32 = 2;
 /// A probe unanswered for this long counts as lost.
 const PROBE_LIFETIME: Duration = Duration::from_secs(10);
 /// Probes on a backup that carries nothing: as seldom as the NATs on its way allow. 3,456 a day, with
-/// their replies 857,088 octets over IPv4.
+/// their replies 884,736 octets over IPv4.
 const PROBE_SPARE: Duration = Duration::from_secs(25);
 /// Nothing flows when nothing has for this long.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
@@ -182,6 +182,15 @@ impl Probing {
         Some(RoundTrip { smoothed: smoothed?, variation, minimum: minimum? })
     }
 
+    /// What became of a path's probes. Those that may still be answered in time are not among them.
+    pub fn counts(&self, now: Instant, path: usize) -> Probes {
+        let Prober { replies_received, unanswered, rtt, .. } = &self.paths[path];
+        let limit = rtt.timeout().unwrap_or_default().max(LOST_AFTER);
+        let late = |sent: Instant| now.saturating_duration_since(sent) >= limit;
+        let lost = unanswered.iter().filter(|(_, sent)| late(*sent)).count();
+        Probes { answered: *replies_received, lost: lost as u32 }
+    }
+
     /// Whether a path owes so many answers that it seems not to answer at all.
     pub fn is_silent(&self, path: usize) -> bool {
         self.paths[path].lost >= SILENT_PROBES
@@ -238,6 +247,15 @@ pub struct Probe {
     pub count: u32,
     /// The last token received.
     pub token: PathToken,
+}
+
+/// What became of a path's probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Replies that came.
+    pub answered: u32,
+    /// Probes of the last 10 s to which none came in time.
+    pub lost: u32,
 }
 
 /// What the replies say of a path's round trip.
@@ -374,6 +392,7 @@ mod tests {
             token: PathToken(0),
             clock: Clock(0),
             advice: Default::default(),
+            whole: Default::default(),
         }
     }
 

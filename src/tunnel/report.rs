@@ -8,9 +8,18 @@ use log::Level;
 
 use super::chronicle::Kind;
 use super::keyring::Keys;
-use super::link::Link;
+use super::link::{Link, PeerId};
 use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Reject};
 use super::{Side, Tunnel, path, server};
+
+/// Octets that WireGuard's datagrams are longer than the packets in them: header, counter and tag.
+const WIREGUARD_OVERHEAD_LEN: usize = 32;
+
+/// The settings of VPNs that send datagrams of at most this length.
+pub fn vpn_settings(longest: usize) -> String {
+    let inner = longest.saturating_sub(WIREGUARD_OVERHEAD_LEN);
+    format!("WireGuard: MTU = {inner}; OpenVPN: mssfix {longest}")
+}
 
 impl Tunnel {
     /// Says in the log why something was not taken, if an operator can do something about it.
@@ -23,6 +32,31 @@ impl Tunnel {
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
             self.fabric.counters.line_was_written(now, reject);
         }
+    }
+
+    /// Says in the log, once for each path, that datagrams of this length are cut into fragments there.
+    #[cold]
+    pub(super) fn tell_of_cuts(&mut self, now: Instant, id: PeerId, len: usize) {
+        let numbers = 0..self.fabric.peers[id.0].paths.len();
+        for number in numbers {
+            let peer = &self.fabric.peers[id.0];
+            let Some(link) = peer.paths[number].link.filter(|_| peer.steering.chosen().has(number)) else {
+                continue;
+            };
+            let Some(longest) = peer.longest_whole(number).filter(|longest| *longest < len) else { continue };
+            if peer.paths[number].mtu.cuts_told {
+                continue;
+            }
+            let text = format!(
+                "datagrams of {len} octets are cut into fragments on the way to {}, which takes up to {longest} \
+                 whole: let what sends them use no more, or a fragment lost is a datagram lost ({})",
+                self.describe(link),
+                vpn_settings(longest),
+            );
+            self.fabric.chronicle.tell_of_others(now, Level::Warn, Kind::Cut, format_args!("{text}"));
+            self.fabric.peers[id.0].paths[number].mtu.cuts_told = true;
+        }
+        self.fabric.peers[id.0].update_carriers(now, &mut self.fabric.outbox);
     }
 
     fn explanation(&self, link: Link, octets: &[u8], reject: Reject) -> Option<String> {

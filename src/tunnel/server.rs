@@ -33,7 +33,7 @@ use super::session::Session;
 use super::snapshot::Status;
 use super::stats::Spoken;
 use super::token::Tokens;
-use super::wire::{ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
+use super::wire::{self, ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
 use keys::who;
 use target::{Names, OwnTarget};
 
@@ -193,6 +193,9 @@ impl Server {
         sealed: &mut [u8],
         fabric: &mut Fabric,
     ) -> Result<(), Reject> {
+        if wire::is_padded(sealed) {
+            return self.take_padded(link, header, sealed, fabric);
+        }
         let (id, (control, copy)) = match fabric.routes.get(&header.session) {
             Some(&id) => {
                 let session = fabric.peers[id.0].session(header.session).ok_or(Reject::UnknownSession)?;
@@ -232,6 +235,10 @@ impl Server {
         if !copy && probed.validated {
             peer.steering.note_control(now, header.session, number, control.clock);
         }
+        let newest = peer.is_newest(header.session) && !copy;
+        if newest {
+            peer.told_whole(now, number, control.whole);
+        }
         if peer.is_newest(header.session)
             && peer.steering.advised(header.session, header.counter, number, &control.advice)
         {
@@ -241,10 +248,39 @@ impl Server {
         let (validated, count, clock) = (probed.validated, probed.count, fabric.clock(now));
         let peer = &mut fabric.peers[id.0];
         let advice = peer.steering.advice(number);
-        let reply = Control { validated, count, token, clock, advice, ..control };
+        // Longer than its probe: only to an address that is proven.
+        let spare = peer.is_spare(number);
+        let padded = if validated && newest { peer.paths[number].attempt(now, spare) } else { None };
+        let whole = peer.paths[number].mtu.say();
+        let reply = Control { validated, count, token, clock, advice, whole, ..control };
         let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        if let Some(len) = padded {
+            fabric.outbox.push(To::Whole(link), |out| session.seal_padded(Type::Reply, reply, len, out));
+        }
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Reply, reply, out));
         peer.update_carriers(now, &mut fabric.outbox);
+        Ok(())
+    }
+
+    /// Takes a padded probe, which is not answered: that it came whole over its path is all it says.
+    fn take_padded(
+        &self,
+        link: Link,
+        header: Header,
+        sealed: &mut [u8],
+        fabric: &mut Fabric,
+    ) -> Result<(), Reject> {
+        let id = *fabric.routes.get(&header.session).ok_or(Reject::UnknownSession)?;
+        let peer = &mut fabric.peers[id.0];
+        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let (control, copy) = session.open_control(header, sealed)?;
+        if copy {
+            return Err(Reject::Copy);
+        }
+        let path = peer.paths.get_mut(usize::from(control.path)).ok_or(Reject::PathLimit)?;
+        if path.link == Some(link) {
+            path.mtu.arrived(control.whole.attempt);
+        }
         Ok(())
     }
 

@@ -11,7 +11,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::aead::{Aead, KEY_LEN, TAG_LEN};
 use super::window::Window;
 use super::wire::{
-    self, CONTROL_LEN, Control, FlowId, HEADER_LEN, Header, Open, Opened, Reject, SessionId, Type,
+    self, CONTROL_LEN, CONTROL_PACKET_LEN, Control, FlowId, HEADER_LEN, Header, OVERHEAD_LEN, Open, Opened,
+    Reject, SessionId, Type,
 };
 
 /// Probes and replies a session must remember: 32 paths, each at its fastest of 20 a second, for
@@ -105,6 +106,11 @@ impl Session {
         out.extend_from_slice(&tag);
     }
 
+    /// Octets that a data packet is longer than its datagram.
+    pub fn overhead_len(&self) -> usize {
+        if self.encrypt { OVERHEAD_LEN } else { OVERHEAD_LEN - TAG_LEN }
+    }
+
     /// The counter of the next data packet.
     #[inline]
     pub fn next_counter(&self) -> u64 {
@@ -164,12 +170,18 @@ impl Session {
 
     /// Appends a probe or a reply to `out`.
     pub fn seal_control(&mut self, kind: Type, control: Control, out: &mut Vec<u8>) {
+        self.seal_padded(kind, control, CONTROL_PACKET_LEN, out);
+    }
+
+    /// Appends a probe or a reply to `out` that is `len` octets long, at least [`CONTROL_PACKET_LEN`].
+    pub fn seal_padded(&mut self, kind: Type, control: Control, len: usize, out: &mut Vec<u8>) {
         let header = Header { kind, session: self.remote_id, counter: self.control_sent };
         self.control_sent += 1;
         let octets = header.to_octets();
         out.extend_from_slice(&octets);
         let text = out.len();
         out.extend_from_slice(&control.to_octets());
+        out.resize(out.len() + len - CONTROL_PACKET_LEN, 0);
         let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
         out.extend_from_slice(&tag);
     }
@@ -185,7 +197,7 @@ impl Session {
             return Err(Reject::TooOld);
         }
         let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
-        let control = Control::parse(text)?;
+        let control = Control::parse(text.get(..CONTROL_LEN).ok_or(Reject::Malformed)?)?;
         if news.is_ok() {
             self.control_received.accept(header.counter);
         }
@@ -193,13 +205,13 @@ impl Session {
     }
 }
 
-const _: () = assert!(HEADER_LEN + CONTROL_LEN + TAG_LEN == wire::CONTROL_PACKET_LEN);
+const _: () = assert!(HEADER_LEN + CONTROL_LEN + TAG_LEN == CONTROL_PACKET_LEN);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tunnel::link::Target;
-    use crate::tunnel::wire::{Advice, ClientId, Clock, Label, Packet, PathToken, Verdict};
+    use crate::tunnel::wire::{Advice, ClientId, Clock, Label, Packet, PathToken, Verdict, Whole};
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn pair(encrypt: bool) -> (Session, Session) {
@@ -257,6 +269,7 @@ mod tests {
                 token: PathToken(5),
                 clock: Clock(6),
                 advice: Advice::default(),
+                whole: Whole::default(),
             };
             let mut packet = Vec::new();
             ours.seal_control(Type::Probe, control, &mut packet);

@@ -156,6 +156,8 @@ pub struct PathView {
     pub loss_received: LossView,
     /// ... and of what we sent, as the other end tells. Unknown while the path is silent.
     pub loss_sent: LossView,
+    /// The largest datagrams that cross it in one piece.
+    pub largest_whole: WholeView,
     /// How unevenly its packets come.
     pub jitter_received_ms: Option<f64>,
     /// ... and ours, as the other end tells. Unknown while the path is silent.
@@ -274,6 +276,16 @@ pub struct LossView {
     pub last_10s: Option<f64>,
     /// In the last 5 minutes.
     pub last_5min: Option<f64>,
+}
+
+/// The largest datagram that crosses a path in one piece, in the octets that an application sends. Unknown
+/// until it was found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WholeView {
+    /// Of what this end sends.
+    pub sent_octets: Option<usize>,
+    /// Of what the other end sends.
+    pub received_octets: Option<usize>,
 }
 
 /// Two paths whose losses go together.

@@ -16,7 +16,7 @@ use super::role::Security;
 use super::session::{Session, SessionKeys};
 use super::set::PathSet;
 use super::wire::{
-    self, Advice, ClientId, Clock, Control, FlowId, Packet, PathToken, Reject, SessionId, Spread, Type,
+    self, Advice, ClientId, Clock, Control, FlowId, Packet, PathToken, Reject, SessionId, Spread, Type, Whole,
 };
 
 const PAGE: &str = "docs/protocol.md";
@@ -55,6 +55,7 @@ fn probe() -> Control {
             residual: 12,
             jitter: 250,
         },
+        whole: Whole { known: 1472, attempt: 3, heard: 2, arrived: true },
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::chronicle::Entry;
 use super::peer::Peer;
+use super::session::Session;
 use super::set::PathSet;
 use super::snapshot::*;
 use super::{Side, Tunnel, journal};
@@ -15,6 +16,16 @@ const TOGETHER: f64 = 0.2;
 /// A path that loses more, either way, is called lossy: the loss from which on a backup helps out where
 /// the user has set no target.
 const LOSSY: f64 = 0.01;
+
+fn whole_view(peer: &Peer, path: usize) -> WholeView {
+    let overhead = peer.current().map(Session::overhead_len);
+    let datagram = |packet: usize| Some(packet.saturating_sub(overhead?));
+    let mtu = &peer.paths[path].mtu;
+    WholeView {
+        sent_octets: mtu.sent().and_then(|found| datagram(found.len)),
+        received_octets: mtu.received().and_then(datagram),
+    }
+}
 
 impl Tunnel {
     /// What the tunnel looks like at `now`.
@@ -124,6 +135,7 @@ impl Tunnel {
             unanswered: outlook.unanswered,
             loss_received,
             loss_sent: LossView { last_10s, last_5min },
+            largest_whole: whole_view(peer, number),
             jitter_received_ms: steering.jitter(number).map(ms),
             jitter_sent_ms: steering.told_jitter(number).filter(|_| up).map(ms),
             rate_received: path.receiving.rate(now, received).into(),

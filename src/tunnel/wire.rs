@@ -19,8 +19,9 @@
 //! share the data packets' counters, but are sealed in both modes. [`open`] has their text.
 //!
 //! *Probe* (2) and *reply* (3) are control packets: sealed in both modes, with a counter of their
-//! own, and of one length, so that an answer is never longer than its question. [`control`] has
-//! their text.
+//! own, and of one length, so that an answer is never longer than its question. Longer ones are
+//! padded, to find out what crosses a path in one piece, and are not answered. [`control`] has their
+//! text.
 //!
 //! *Init* (4) and *response* (5) carry the two messages of the Noise handshake:
 //! ```text
@@ -50,7 +51,7 @@ use super::keyring::{KEY_ID_LEN, KeyId};
 pub mod control;
 pub mod open;
 
-pub use control::{Advice, CONTROL_LEN, Clock, Control, Spread};
+pub use control::{Advice, CONTROL_LEN, Clock, Control, PADDED_PACKET_LEN, Spread, Whole};
 pub use open::{Label, OPENED_LEN, Open, Opened, Verdict};
 
 /// The protocol's version, in every init.
@@ -75,7 +76,7 @@ pub const MAX_DATAGRAM_LEN: usize = MAX_UDP_LEN - OVERHEAD_LEN;
 
 /// Octets of a control packet. Some carrier NATs drop UDP payloads below 64.
 pub const CONTROL_PACKET_LEN: usize = HEADER_LEN + CONTROL_LEN + TAG_LEN;
-const _: () = assert!(CONTROL_PACKET_LEN == 96);
+const _: () = assert!(CONTROL_PACKET_LEN == 100);
 
 /// Octets of an opened: as a control packet, none below 64.
 pub const OPENED_PACKET_LEN: usize = HEADER_LEN + OPENED_LEN + TAG_LEN;
@@ -290,7 +291,7 @@ pub fn parse(octets: &mut [u8]) -> Result<Packet<'_>, Reject> {
     };
     let fits = match kind {
         Type::Data | Type::Open => true,
-        Type::Probe | Type::Reply => octets.len() == CONTROL_PACKET_LEN,
+        Type::Probe | Type::Reply => (CONTROL_PACKET_LEN..=PADDED_PACKET_LEN).contains(&octets.len()),
         Type::Opened => octets.len() == OPENED_PACKET_LEN,
     };
     if !fits {
@@ -300,6 +301,11 @@ pub fn parse(octets: &mut [u8]) -> Result<Packet<'_>, Reject> {
     let (session, counter) = header[TYPE_LEN..].split_at(SESSION_LEN);
     let counter = u64::from_be_bytes(counter.try_into().expect("the header's rest is the counter"));
     Ok(Packet::Sealed(Header { kind, session: SessionId(number(session)), counter }, sealed))
+}
+
+/// Whether what is sealed in a control packet is longer than its text.
+pub fn is_padded(sealed: &[u8]) -> bool {
+    sealed.len() > CONTROL_PACKET_LEN - HEADER_LEN
 }
 
 /// A flow id as it stands in front of a datagram.
@@ -443,11 +449,11 @@ mod tests {
     #[test]
     fn what_is_too_short_too_long_or_unknown_is_malformed() {
         for kind in 0..=255u8 {
-            for len in [0, 1, 4, 12, 13, 63, 64, 65, 95, 96, 97, 127, 128, 129] {
+            for len in [0, 1, 4, 12, 13, 63, 64, 65, 96, 99, 100, 101, 127, 128, 129, 8972, 8973] {
                 let mut octets = vec![kind; len];
                 let good = match kind {
                     1 | 6 => len >= HEADER_LEN,
-                    2 | 3 => len == CONTROL_PACKET_LEN,
+                    2 | 3 => (100..=8972).contains(&len),
                     4 => len == INIT_LEN,
                     5 => len == RESPONSE_LEN,
                     7 => len == OPENED_PACKET_LEN,

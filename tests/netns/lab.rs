@@ -131,6 +131,41 @@ impl Lab {
             }
         }
     }
+
+    /// Gives both ends of one of a path's cables this MTU.
+    pub(crate) fn set_mtu(&self, path: usize, side: Side, mtu: u32) {
+        let (end, inside) = match side {
+            Side::Client => (&self.client, "c"),
+            Side::Server => (&self.server, "s"),
+        };
+        end.ip(&format!("link set p{path} mtu {mtu}"));
+        self.middle(path).ip(&format!("link set {inside} mtu {mtu}"));
+    }
+
+    /// Lets the middle of a path route packets, or drop them.
+    pub(crate) fn set_forwarding(&self, path: usize, on: bool) {
+        self.middle(path).enter(|| {
+            for setting in ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"] {
+                let path = format!("/proc/sys/net/{setting}");
+                fs::write(&path, if on { "1" } else { "0" })
+                    .unwrap_or_else(|error| panic!("{path}: {error}"));
+            }
+        });
+    }
+
+    /// Makes routers of the middles, and tells the ends the way: the server's own addresses stand in for
+    /// bridges.
+    pub(crate) fn lay_routes(&self, version: Version) {
+        for path in self.paths() {
+            self.set_forwarding(path, true);
+            for (end, near, far) in
+                [(&self.client, Side::Client, Side::Server), (&self.server, Side::Server, Side::Client)]
+            {
+                let (to, via) = (address(far, version, path, 1), address(near, version, path, 2));
+                end.ip(&format!("route add {to} via {via}"));
+            }
+        }
+    }
 }
 
 impl Drop for Lab {

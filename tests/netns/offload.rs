@@ -118,23 +118,13 @@ fn bridges(lab: &Lab, version: Version) -> (Vec<Process>, Vec<SocketAddr>) {
     (socat, lab.paths().map(|path| bridge_address(version, path)).collect())
 }
 
-/// Gives both ends of one of a path's cables this MTU.
-fn set_mtu(lab: &Lab, path: usize, side: Side, mtu: u32) {
-    let (end, inside) = match side {
-        Side::Client => (&lab.client, "c"),
-        Side::Server => (&lab.server, "s"),
-    };
-    end.ip(&format!("link set p{path} mtu {mtu}"));
-    lab.middle(path).ip(&format!("link set {inside} mtu {mtu}"));
-}
-
 // ---- a small MTU ----
 
 fn runs_cross_a_small_mtu(test: &str, version: Version) {
     let Some(lab) = Lab::new(test, 2, &["socat"]) else { return };
     for path in lab.paths() {
-        set_mtu(&lab, path, Side::Client, 1_300);
-        set_mtu(&lab, path, Side::Server, 1_300);
+        lab.set_mtu(path, Side::Client, 1_300);
+        lab.set_mtu(path, Side::Server, 1_300);
     }
     let _bridges = bridges(&lab, version);
     let _server = mpserver(&lab);
@@ -154,34 +144,11 @@ fn runs_cross_ipv6_paths_with_a_small_mtu() {
 
 // ---- an MTU that changes ----
 
-/// Lets the middle of a path route packets, or drop them.
-fn set_forwarding(lab: &Lab, path: usize, on: bool) {
-    lab.middle(path).enter(|| {
-        for setting in ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"] {
-            let path = format!("/proc/sys/net/{setting}");
-            fs::write(&path, if on { "1" } else { "0" }).unwrap_or_else(|error| panic!("{path}: {error}"));
-        }
-    });
-}
-
-/// Makes routers of the middles, and tells the ends the way.
-fn lay_routes(lab: &Lab, version: Version) {
-    for path in lab.paths() {
-        set_forwarding(lab, path, true);
-        for (end, near, far) in
-            [(&lab.client, Side::Client, Side::Server), (&lab.server, Side::Server, Side::Client)]
-        {
-            let (to, via) = (address(far, version, path, 1), address(near, version, path, 2));
-            end.ip(&format!("route add {to} via {via}"));
-        }
-    }
-}
-
 /// On `side` the MTU shrinks and grows again, so that one end sees it at its own interface, and the other one
 /// behind a router: over IPv4 that router cuts packets, over IPv6 it drops them and tells the sender.
 fn the_mtu_of_a_path_changes_in_use(test: &str, version: Version, side: Side) {
     let Some(lab) = Lab::new(test, 2, &[]) else { return };
-    lay_routes(&lab, version);
+    lab.lay_routes(version);
     let mut rounds = Rounds::new(&lab);
     let mut server = mpserver(&lab);
     let ways: Vec<_> = lab.paths().map(|path| service_address(version, path, SERVER_PORT)).collect();
@@ -192,18 +159,18 @@ fn the_mtu_of_a_path_changes_in_use(test: &str, version: Version, side: Side) {
 
     // Together with another path nothing is lost, and the shrunken one still carries when it is alone.
     for mtu in [SMALLEST_MTU + 100, 1_500] {
-        assert_eq!(rounds.run_during(|| set_mtu(&lab, 1, side, mtu)), 0, "incomplete with an MTU of {mtu}");
+        assert_eq!(rounds.run_during(|| lab.set_mtu(1, side, mtu)), 0, "incomplete with an MTU of {mtu}");
         rounds.run_complete(20);
-        set_forwarding(&lab, 2, false);
+        lab.set_forwarding(2, false);
         rounds.run_complete(20);
-        set_forwarding(&lab, 2, true);
+        lab.set_forwarding(2, true);
     }
 
     // Alone a path, here the one whose MTU has never changed so far, loses what is on its way: once while one
     // end of the cable has the new MTU and the other has not, and over IPv6 once more, to teach the sender.
-    set_forwarding(&lab, 1, false);
+    lab.set_forwarding(1, false);
     for mtu in [SMALLEST_MTU, 1_500] {
-        let mut incomplete = rounds.run_during(|| set_mtu(&lab, 2, side, mtu));
+        let mut incomplete = rounds.run_during(|| lab.set_mtu(2, side, mtu));
         incomplete += (0..10).filter(|_| rounds.run() != (0, 0)).count();
         assert!(incomplete <= 2, "{incomplete} rounds were not complete with an MTU of {mtu}");
         rounds.run_complete(20);

@@ -86,7 +86,7 @@ pub(crate) fn bridge_line(bridge: SocketAddr) -> String {
 }
 
 /// The file with the key, which nobody but its owner may read.
-fn key_file(lab: &Lab) -> PathBuf {
+pub(crate) fn key_file(lab: &Lab) -> PathBuf {
     let key_file = lab.directory().join("key");
     let mut options = OpenOptions::new();
     let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&key_file);

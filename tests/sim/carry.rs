@@ -105,8 +105,10 @@ impl Sim {
         }
         let line = self.bridges[number].line(way);
         line.entered += 1;
+        line.entered_len += octets.len() as u64;
         line.offered += u64::from(carries(&octets));
-        let arrivals = line.pass(self.now, octets.len());
+        let too_long = matches!(octets[..], [2 | 3, ..]) && octets.len() > line.faults.whole;
+        let arrivals = if too_long { Vec::new() } else { line.pass(self.now, octets.len()) };
         line.carried += u64::from(carries(&octets) && octets[0] != OPENED && !arrivals.is_empty());
         for at in arrivals {
             let octets = octets.clone();

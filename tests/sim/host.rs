@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::link::{Bind, Endpoint, Event, Link, NameId, SocketId};
 use mptunnel::tunnel::role::Config;
+use mptunnel::tunnel::wire::CONTROL_PACKET_LEN;
 use rand::{SeedableRng, rngs::StdRng};
 
 /// Numbers a process: 0 is the server, `client + 1` a client.
@@ -120,6 +121,8 @@ impl Host {
         }
         while let Some(run) = tunnel.poll_transmit() {
             assert!(run.segment_len > 0 || run.contents.is_empty(), "a run without a segment length");
+            let padded = matches!(run.contents[..], [2 | 3, ..]) && run.segment_len > CONTROL_PACKET_LEN;
+            assert_eq!(run.whole, padded, "only what is padded may not be cut");
             for packet in run.packets() {
                 assert!(packet.len() <= 65_507, "{} octets in one packet", packet.len());
                 wishes.packets.push((run.link, packet.to_vec()));

@@ -30,6 +30,9 @@ pub struct Faults {
     pub rate: Option<Rate>,
     /// The longest packet that passes, in octets of UDP payload. Longer ones vanish, as where fragments are dropped.
     pub mtu: usize,
+    /// The longest packet that passes in one piece. Longer ones pass in several, or vanish where nobody may cut
+    /// them: control packets.
+    pub whole: usize,
 }
 
 /// A limited rate, with a queue in front of it.
@@ -59,6 +62,7 @@ impl Default for Faults {
             duplicate: 0.0,
             rate: None,
             mtu: usize::MAX,
+            whole: usize::MAX,
         }
     }
 }
@@ -80,6 +84,8 @@ pub struct Line {
     pub blackouts: Vec<Range<Duration>>,
     /// Packets that were sent this way.
     pub entered: u64,
+    /// Their octets.
+    pub entered_len: u64,
     /// Data packets that were sent this way.
     pub offered: u64,
     /// Data packets that got through.
@@ -98,6 +104,7 @@ impl Line {
             dead: false,
             blackouts: Vec::new(),
             entered: 0,
+            entered_len: 0,
             offered: 0,
             carried: 0,
             rng: StdRng::seed_from_u64(seed),

@@ -10,7 +10,7 @@ use mptunnel::tunnel::keyring::KeyId;
 use mptunnel::tunnel::link::{Link, Target};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::wire::{
-    self, Advice, ClientId, Clock, Control, FlowId, Label, Open, Opened, Packet, PathToken, SessionId, Type,
+    self, ClientId, Control, FlowId, Label, Open, Opened, Packet, PathToken, SessionId, Type,
 };
 use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -101,8 +101,8 @@ impl Rogue {
     /// A probe for a path, which returns a token.
     pub fn probe(&mut self, path: u8, number: u32, token: PathToken) -> Vec<u8> {
         let client = self.client;
-        let (count, clock, advice) = (0, Clock(0), Advice::default());
-        let control = Control { client, path, validated: false, number, count, token, clock, advice };
+        let (count, clock, advice, whole) = Default::default();
+        let control = Control { client, path, validated: false, number, count, token, clock, advice, whole };
         let mut packet = Vec::new();
         self.session().seal_control(Type::Probe, control, &mut packet);
         packet

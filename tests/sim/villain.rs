@@ -95,7 +95,7 @@ fn elsewhere(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> SocketAddr {
 pub fn guess(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for to in known.clients.iter().copied().chain(known.server) {
-        for (kind, len) in [(1, 60), (2, 96), (3, 96), (4, 128), (5, 96), (6, 60), (7, 64)] {
+        for (kind, len) in [(1, 60), (2, 100), (3, 100), (4, 128), (5, 96), (6, 60), (7, 64)] {
             let mut octets = vec![0; len];
             rng.fill_bytes(&mut octets);
             octets[0] = kind;
@@ -193,7 +193,7 @@ pub fn reflect(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> 
 pub fn noise(rng: &mut StdRng, seen: &Seen<'_>, known: &Known) -> Vec<Attack> {
     let mut attacks = Vec::new();
     for to in known.clients.iter().copied().chain(known.server) {
-        let len = [1, 13, 16, 40, 64, 96, 128][rng.random_range(0..7)];
+        let len = [1, 13, 16, 40, 64, 96, 100, 128][rng.random_range(0..8)];
         let mut octets = vec![0; len];
         rng.fill_bytes(&mut octets);
         octets[0] = rng.random_range(0..9);

@@ -9,7 +9,8 @@ use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::set::PathSet;
 use mptunnel::tunnel::wire::{
     self, Advice, CONTROL_PACKET_LEN, ClientId, Clock, Control, FlowId, HEADER_LEN, Header, INIT_LEN,
-    InitHeader, Mode, OVERHEAD_LEN, Packet, PathToken, RESPONSE_LEN, Reject, SessionId, Spread, Type,
+    InitHeader, Mode, OVERHEAD_LEN, PADDED_PACKET_LEN, Packet, PathToken, RESPONSE_LEN, Reject, SessionId,
+    Spread, Type, Whole,
 };
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
@@ -42,6 +43,12 @@ fn control(rng: &mut StdRng) -> Control {
         token: PathToken(number(rng)),
         clock: Clock(rng.random_range(0..1 << 24)),
         advice: advice(rng),
+        whole: Whole {
+            known: rng.random(),
+            attempt: rng.random(),
+            heard: rng.random(),
+            arrived: rng.random(),
+        },
     }
 }
 
@@ -69,7 +76,7 @@ fn every_sealed_packet_is_read_as_it_was_written() {
         let header = header(&mut rng);
         let len = match header.kind {
             Type::Data => rng.random_range(0..2000),
-            _ => CONTROL_PACKET_LEN - HEADER_LEN,
+            _ => rng.random_range(CONTROL_PACKET_LEN..=PADDED_PACKET_LEN) - HEADER_LEN,
         };
         let mut sealed = octets(&mut rng, len);
         let mut packet = [&header.to_octets()[..], &sealed].concat();

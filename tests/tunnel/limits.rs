@@ -7,7 +7,7 @@ use mptunnel::tunnel::flow::MAX_FLOWS;
 use mptunnel::tunnel::link::{Bind, Event};
 use mptunnel::tunnel::path::MAX_PATHS;
 use mptunnel::tunnel::role::{Config, ServerRole};
-use mptunnel::tunnel::wire::{PathToken, Reject};
+use mptunnel::tunnel::wire::{CONTROL_PACKET_LEN, PathToken, Reject};
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::sim::host::SERVER;
@@ -111,7 +111,8 @@ fn a_reply_is_as_long_as_its_probe_and_data_waits_for_the_token() {
     let right = rogue.probe(0, 2, reply.token);
     let sent = exchange(&mut server, now, rogue.link(), right);
     let kinds: Vec<_> = sent.iter().map(|(_, packet)| packet[0]).collect();
-    assert_eq!(kinds, [3, 1], "a reply, then what waited");
+    assert_eq!(kinds, [3, 3, 1], "a padded reply and the reply, then what waited");
+    assert_eq!(sent[1].1.len(), CONTROL_PACKET_LEN);
 }
 
 /// What a path's own address has brought is answered nowhere else. What somebody else brings sooner
@@ -126,7 +127,9 @@ fn a_replayed_probe_is_not_answered_and_one_that_overtakes_itself_at_most_with_a
     let mut sent = exchange(&mut server, now, rogue.link(), first.clone());
     let token = rogue.reply(&mut sent[0].1).token;
     let newest = rogue.probe(0, 1, token);
-    assert_eq!(exchange(&mut server, now, rogue.link(), newest.clone()).len(), 1);
+    let answers = exchange(&mut server, now, rogue.link(), newest.clone());
+    let answers = answers.iter().filter(|(_, packet)| packet.len() == CONTROL_PACKET_LEN);
+    assert_eq!(answers.count(), 1, "a padded reply apart");
     for probe in [first, newest] {
         for link in [rogue.link(), elsewhere] {
             assert!(exchange(&mut server, now, link, probe.clone()).is_empty());

@@ -21,3 +21,4 @@ mod table;
 mod target;
 mod targets;
 mod uplinks;
+mod whole;

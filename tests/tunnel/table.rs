@@ -83,6 +83,14 @@ fn the_table_shows_the_figures_of_the_snapshot_with_their_units() {
             }
             assert_eq!(worth.last().expect(&name).replace(',', ""), path.saved.to_string(), "{name}");
         }
+        let whole = line("in one piece, datagrams of up to so many octets: ");
+        assert!(peer.paths[0].largest_whole.sent_octets.is_some(), "it was found out");
+        for path in &peer.paths {
+            let (from, to) = (path.largest_whole.received_octets, path.largest_whole.sent_octets);
+            let Some(octets) = to else { continue };
+            let words = format!("path {} {octets}", path.number);
+            assert!(from != to || whole.contains(&words), "no {words:?} in\n{shown}");
+        }
         let silent = snapshot.events.last().expect("there was one");
         let second = 56.0 - silent.ago_s.ceil();
         assert!(shown.ends_with(&format!("12:34:{second:02} {}\n", silent.text)), "{shown}");

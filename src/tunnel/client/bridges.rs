@@ -15,6 +15,7 @@ use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{NameId, SocketId};
 use crate::tunnel::path::Path;
 use crate::tunnel::peer::Peer;
+use crate::tunnel::probing::Probes;
 use crate::tunnel::role::{Bridge, Copies};
 use crate::tunnel::snapshot::{Outlook, Status};
 
@@ -114,6 +115,7 @@ impl Client {
                     taken_out += 1;
                     way.close(fabric);
                     self.ways[path] = None;
+                    fabric.peers[self.peer.0].paths[path].mtu.cuts_told = false;
                     self.probing.restart(path);
                     self.relink(path, now, fabric);
                 }
@@ -179,6 +181,11 @@ impl Client {
     /// How many bridges there are.
     pub fn bridge_count(&self) -> usize {
         self.ways.iter().flatten().count()
+    }
+
+    /// What became of a path's probes.
+    pub fn probes(&self, now: Instant, path: usize) -> Probes {
+        self.probing.counts(now, path)
     }
 
     /// The bridge behind one of our sockets, as the user named it.

@@ -9,6 +9,11 @@
 //! +---------+--------+---------------+--------+---------+--------+--------+--------+------+-------+-------+
 //! | sampled | chosen |     since     | wanted | backups | target | copies | sample | loss | clock |jitter |
 //! +---------+--------+---------------+--------+---------+--------+--------+--------+------+-------+-------+
+//!
+//!  67      69        70      71
+//! +-------+---------+-------+
+//! | whole | attempt | heard |
+//! +-------+---------+-------+
 //! ```
 //! A probe says who asks (a number that the client draws at its start, kept through all its
 //! sessions), on which path, its number among that path's probes, how many replies have come
@@ -26,6 +31,12 @@
 //! octets each, parts of 65,534; 65,535 means that nobody knows), *residual* what all paths together
 //! have lost in the last 5 minutes, and *jitter* what this path's packets had on their way to the
 //! sender, in units of 10 µs.
+//!
+//! A packet that is longer is *padded* with octets 0 after the text, up to [`PADDED_PACKET_LEN`]: an
+//! attempt to cross in one piece ([`mtu`](crate::tunnel::mtu)), which is not answered. *Whole* is the
+//! longest packet of which the sender knows that it reaches the other end so (0: nothing is known),
+//! *attempt* the number of its last attempt (from 1; 0 is none), *heard* the last of the other end's of
+//! which it knows; flag 2 says that the padded packet of that one has come.
 
 use std::time::Duration;
 
@@ -35,7 +46,9 @@ use crate::tunnel::role::{Copies, LossTarget};
 use crate::tunnel::set::PathSet;
 
 /// Octets of a control packet's text.
-pub const CONTROL_LEN: usize = 67;
+pub const CONTROL_LEN: usize = 71;
+/// Octets of the longest control packet: jumbo frames of 9,000 octets, less the headers of IPv4 and UDP.
+pub const PADDED_PACKET_LEN: usize = 8972;
 
 /// The text of a probe or a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +69,21 @@ pub struct Control {
     pub clock: Clock,
     /// Which paths datagrams go over.
     pub advice: Advice,
+    /// What crosses this path in one piece.
+    pub whole: Whole,
+}
+
+/// What both ends tell each other about the length of packets that cross a path in one piece.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Octets of the longest packet that reaches the other end so; 0 where the sender does not know.
+    pub known: u16,
+    /// The number of the sender's last attempt; 0 before the first.
+    pub attempt: u8,
+    /// The last attempt of the other end of which the sender knows; 0 before the first.
+    pub heard: u8,
+    /// Whether the padded packet of that attempt came.
+    pub arrived: bool,
 }
 
 /// A moment by its sender's clock: microseconds since an hour of its own, modulo 2^24.
@@ -182,12 +210,15 @@ impl Control {
         let mut octets = [0; CONTROL_LEN];
         octets[..8].copy_from_slice(&self.client.0.to_be_bytes());
         octets[8] = self.path;
-        octets[9] = self.validated.into();
+        octets[9] = u8::from(self.validated) | u8::from(self.whole.arrived) << 1;
         octets[12..16].copy_from_slice(&self.number.to_be_bytes());
         octets[16..20].copy_from_slice(&self.count.to_be_bytes());
         octets[20..28].copy_from_slice(&self.token.0.to_be_bytes());
         octets[62..65].copy_from_slice(&self.clock.0.to_be_bytes()[1..]);
         self.advice.put(&mut octets);
+        octets[67..69].copy_from_slice(&self.whole.known.to_be_bytes());
+        octets[69] = self.whole.attempt;
+        octets[70] = self.whole.heard;
         octets
     }
 
@@ -206,6 +237,12 @@ impl Control {
             token: PathToken(u64::from(number(&text[20..24])) << 32 | u64::from(number(&text[24..28]))),
             clock: Clock(number(&text[61..65]) % Clock::LIMIT),
             advice: Advice::parse(text),
+            whole: Whole {
+                known: u16::from_be_bytes([text[67], text[68]]),
+                attempt: text[69],
+                heard: text[70],
+                arrived: text[9] & 2 != 0,
+            },
         })
     }
 }
@@ -240,14 +277,15 @@ mod tests {
                 residual: 0x6a6b,
                 jitter: 0x6768,
             },
+            whole: Whole { known: 0x6c6d, attempt: 0x6e, heard: 0x6f, arrived: true },
         };
         let mut expected =
-            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0x6a, 0x6b, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
+            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 3, 0x6a, 0x6b, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
         expected.extend([0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19]);
         expected.extend([0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27]);
         expected.extend([0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x40, 0x41, 0x42, 0x43]);
         expected.extend([0x44, 0x45, 0x46, 0x47, 0x50, 0x51, 0x52, 0x53, 255, 5, 0x60, 0x61, 0x62, 0x63]);
-        expected.extend([0x64, 0x65, 0x66, 0x67, 0x68]);
+        expected.extend([0x64, 0x65, 0x66, 0x67, 0x68, 0x6c, 0x6d, 0x6e, 0x6f]);
         assert_eq!(control.to_octets()[..], expected[..]);
         assert_eq!(Control::parse(&expected), Ok(control));
         assert_eq!(Control::parse(&expected[1..]), Err(Reject::Malformed));
