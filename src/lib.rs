@@ -21,6 +21,7 @@
 
 #![warn(clippy::disallowed_methods)]
 
+pub mod check;
 pub mod config;
 pub mod net;
 pub mod program;

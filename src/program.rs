@@ -12,6 +12,7 @@ use clap::error::ContextKind;
 use jiff::Zoned;
 use log::{Level, LevelFilter, debug, error, info, warn};
 
+use crate::check;
 use crate::config::args::{ClientArgs, ServeArgs, StatusArgs};
 use crate::config::{self, ControlPath, Mistakes, Settings, Variables};
 use crate::net::{self, Control, ControlError, EventLoop, HttpDoor, Occasion, Reread, StartError};
@@ -121,6 +122,7 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
         Role::Server(_) => Program::Mpserver.name(),
     };
     let mut event_loop = EventLoop::new(config)?;
+    event_loop.tell_service_manager();
     event_loop
         .obey_signals(reload)
         .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
@@ -199,6 +201,26 @@ fn open_control(name: &str, control: &ControlPath) -> Result<Option<Control>, Fa
 pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
     let control = config::control_path(program, args.control.as_deref(), &Variables::from_env());
     status::run(program, args, control.paths()).map_err(|text| Failure::Command("status", text))
+}
+
+/// Tries each bridge of an mpclient's configuration.
+///
+/// # Errors
+/// What is wrong with the configuration, or how many bridges do not work.
+pub fn check(args: &ClientArgs) -> Result<(), Failure> {
+    let variables = Variables::from_env();
+    let Settings { config, .. } = config::client(args, &variables)?;
+    keep_memory_private();
+    if variables.log.is_none() {
+        // What the bridges' log would say is in the report.
+        log::set_max_level(LevelFilter::Off);
+    }
+    let Role::Client(role) = config.role else { unreachable!("a client's configuration is one") };
+    match check::run(&role.bridges, &config.security) {
+        Ok((works, all)) if works == all => Ok(()),
+        Ok((works, all)) => Err(Failure::Command("check", format!("{} of {all} do not work", all - works))),
+        Err(text) => Err(Failure::Command("check", text)),
+    }
 }
 
 /// Reads an mpclient's configuration again, while it runs with this key and serves metrics here. Mistakes go

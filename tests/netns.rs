@@ -34,6 +34,8 @@
 mod addresses;
 #[path = "netns/bridges.rs"]
 mod bridges;
+#[path = "netns/check.rs"]
+mod check;
 #[path = "netns/examples.rs"]
 mod examples;
 #[path = "netns/faults.rs"]
@@ -66,3 +68,5 @@ mod uplinks;
 mod vpn;
 #[path = "support/wait.rs"]
 mod wait;
+#[path = "netns/whole.rs"]
+mod whole;

@@ -10,6 +10,7 @@ use mptunnel::tunnel::snapshot::Program;
 fn main() -> ExitCode {
     program::main(|line: ClientCommandLine| match (line.command, line.carry) {
         (Some(ClientCommand::Status(args)), _) => program::show_status(Program::Mpclient, &args),
+        (Some(ClientCommand::Check(args)), _) => program::check(&args),
         (None, Some(args)) => {
             let settings = config::client(&args, &Variables::from_env())?;
             let security = settings.config.security.clone();

@@ -71,6 +71,8 @@ pub struct ClientCommandLine {
 pub enum ClientCommand {
     /// Show what a running mpclient does: its paths, their losses and delays
     Status(StatusArgs),
+    /// Try each bridge of a configuration, and say what to do about those that do not work
+    Check(ClientArgs),
 }
 
 /// How an mpclient carries datagrams.

@@ -262,6 +262,11 @@ fn meant(config: &Path, error: Mistakes) -> Mistakes {
             "status is a command, which stands alone: mpclient status; a file of this name is ./status"
                 .to_owned()
         }
+        "check" => {
+            "check is a command, which takes the name of a configuration file: mpclient check FILE; a \
+             file of this name is ./check"
+                .to_owned()
+        }
         _ => return error,
     };
     Mistake { place: None, text }.into()

@@ -38,12 +38,8 @@ fn environment() -> Note {
     Note { title: "Environment", body: Body::List(variables) }
 }
 
-fn exit_status() -> Note {
-    let statuses = vec![
-        ("0", "Stopped by SIGINT or SIGTERM"),
-        ("1", "Something keeps it from starting, such as a port in use"),
-        ("2", "Wrong use: arguments, variables, configuration or key"),
-    ];
+fn exit_status(good: (&'static str, &'static str), bad: (&'static str, &'static str)) -> Note {
+    let statuses = vec![good, bad, ("2", "Wrong use: arguments, variables, configuration or key")];
     Note { title: "Exit status", body: Body::List(statuses) }
 }
 
@@ -70,7 +66,10 @@ takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges."
         Note { title: "Key", body: Body::Text(key.into()) },
         Note { title: "Example", body: Body::Verbatim(example) },
         Note { title: "Signals", body: Body::List(signals) },
-        exit_status(),
+        exit_status(
+            ("0", "Stopped by SIGINT or SIGTERM; check: all bridges work"),
+            ("1", "Something keeps it from starting, such as a port in use; check: a bridge does not work"),
+        ),
     ]
 }
 
@@ -99,7 +98,10 @@ mpserver --keys keys 2000 127.0.0.1 1194   serves them all";
         Note { title: "Key", body: Body::Text(key.into()) },
         Note { title: "Examples", body: Body::Verbatim(examples.into()) },
         Note { title: "Signals", body: Body::List(signals) },
-        exit_status(),
+        exit_status(
+            ("0", "Stopped by SIGINT or SIGTERM"),
+            ("1", "Something keeps it from starting, such as a port in use"),
+        ),
     ]
 }
 

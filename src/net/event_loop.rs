@@ -142,6 +142,7 @@ pub struct EventLoop {
     is_ready: HashSet<SocketId>,
     /// When trouble was last logged.
     troubles: HashMap<About, Instant>,
+    last_trouble: Option<io::Error>,
     uplinks_seen: Instant,
 }
 
@@ -174,12 +175,13 @@ impl EventLoop {
             signals: None,
             doors: Doors::default(),
             socks5,
-            service: Service::from_env(now),
+            service: Service::default(),
             reports: Reports::none(),
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
             is_ready: HashSet::new(),
             troubles: HashMap::new(),
+            last_trouble: None,
             uplinks_seen: now,
         };
         while let Some(event) = this.tunnel.poll_event() {
@@ -203,6 +205,26 @@ impl EventLoop {
     /// The handle that ends the loop.
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
+    }
+
+    /// The tunnel.
+    pub fn tunnel(&self) -> &Tunnel {
+        &self.tunnel
+    }
+
+    /// The time by which the tunnel goes.
+    pub fn now(&self) -> Instant {
+        clock()
+    }
+
+    /// The last thing that the system had to say against a packet's being sent or delivered.
+    pub fn trouble(&self) -> Option<&io::Error> {
+        self.last_trouble.as_ref()
+    }
+
+    /// Has the service manager told how it goes, where there is one.
+    pub fn tell_service_manager(&mut self) {
+        self.service = Service::from_env(clock());
     }
 
     /// Has SIGINT and SIGTERM end the loop, SIGHUP change it to what `reload` returns, if anything, and
@@ -252,10 +274,18 @@ impl EventLoop {
     /// # Errors
     /// Polling failed, which the system does not do for a reason that we could mend.
     pub fn run(&mut self) -> io::Result<()> {
+        self.run_while(|_, _| true)
+    }
+
+    /// Runs until stopped, or until `go_on` says no: it is asked each turn, and they come at least each second.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_while(&mut self, mut go_on: impl FnMut(Instant, &Tunnel) -> bool) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut now = clock();
         let mut gather = Gather::new(now);
-        while !self.stopper.stopped.load(Ordering::Acquire) {
+        while !self.stopper.stopped.load(Ordering::Acquire) && go_on(now, &self.tunnel) {
             let busy = self.doors.are_asked() || self.socks5.as_ref().is_some_and(Socks5::is_busy);
             let wait = match self.ready.is_empty() && !busy {
                 true => self.next_timeout().saturating_duration_since(now),
@@ -343,6 +373,7 @@ impl EventLoop {
         }
         if let Some(trouble) = self.sockets.trouble.take() {
             self.complain(now, &trouble);
+            self.last_trouble = Some(trouble.error);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::tunnel::health::Health;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Service {
     manager: Option<Manager>,
 }

@@ -14,6 +14,7 @@
 
 mod apart;
 mod bridges;
+mod check;
 mod copies;
 mod crash;
 #[cfg(target_os = "linux")]

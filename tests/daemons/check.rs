@@ -1,0 +1,96 @@
+//! `mpclient check`: what it says, and its exit status, for each thing that can be the matter.
+
+use std::net::SocketAddr;
+
+use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_port, line, lines, socket};
+use crate::lossy_bridge::Faults;
+use crate::process::{Finished, MPCLIENT, run_with};
+
+/// `check` of a configuration with these bridges.
+fn check(setup: &Setup, bridges: &[String], variables: &[(&str, &str)]) -> Finished {
+    run_with(MPCLIENT, &["check", &setup.configure(bridges)], variables)
+}
+
+fn assert_says(finished: &Finished, code: i32, texts: &[&str]) {
+    assert_eq!(finished.code, Some(code), "{finished:?}");
+    for text in texts {
+        assert!(finished.stdout.contains(text), "no {text:?} in\n{}{}", finished.stdout, finished.stderr);
+    }
+}
+
+#[test]
+fn where_all_bridges_work_it_tells_how_well_and_ends_with_0() {
+    let setup = Setup::new("check-works", V4);
+    let bridges = setup.three_bridges(Faults::default());
+    let mpserver = setup.mpserver(KEYED);
+    let finished = check(&setup, &lines(&bridges), KEYED);
+    assert_says(&finished, 0, &["3 of 3 bridges work"]);
+    for bridge in &bridges {
+        assert_says(&finished, 0, &[&format!("bridge {} works: round trip ", bridge.address())]);
+    }
+    // The loopback takes more than is looked for.
+    let largest = "in one piece up to 8940 octets\n";
+    assert_eq!(finished.stdout.matches(largest).count(), if cfg!(target_os = "linux") { 3 } else { 0 });
+    assert_eq!(finished.stderr, "", "what works is no trouble");
+    drop(mpserver);
+}
+
+#[test]
+fn each_trouble_of_a_bridge_is_told_with_its_remedy_beside_one_that_works() {
+    let setup = Setup::new("check-troubles", V4);
+    let bridge = setup.bridge(Faults::default(), 1);
+    let _mpserver = setup.mpserver(KEYED);
+    let silent = socket(V4);
+    let closed = SocketAddr::new(V4, free_port(V4));
+    let bridges = [
+        line(bridge.address()),
+        line(address(&silent)),
+        line(closed),
+        "no-such-bridge.invalid 4000".to_owned(),
+        format!("{} bind=192.0.2.77", line(bridge.address())),
+    ];
+    let finished = check(&setup, &bridges, KEYED);
+    assert_says(
+        &finished,
+        1,
+        &[
+            &format!("bridge {} works: ", bridge.address()),
+            &format!("bridge {} does not work: no answer\n", address(&silent)),
+            "  - other bridges reach mpserver, so that the key and the encryption are right\n",
+            &format!("bridge {closed} does not work: refused, nobody listens there"),
+            "bridge no-such-bridge.invalid:4000 does not work: ",
+            "  - is the name written as it should be",
+            "no interface has the address 192.0.2.77",
+            "1 of 5 bridges work",
+        ],
+    );
+    assert_eq!(finished.stderr, "mpclient check: 4 of 5 do not work\n");
+}
+
+#[test]
+fn another_key_and_another_encryption_are_named_among_the_reasons_of_silence() {
+    let setup = Setup::new("check-key", V4);
+    let bridge = setup.bridge(Faults::default(), 1);
+    let bridges = [line(bridge.address())];
+    let other = [("MPTUNNEL_KEY", "HxAeHRwbGhkYFxYVFBMSERAPDg0MCwoJCAcGBQQDAgE=")];
+    let mpserver = setup.mpserver(KEYED);
+    for (variables, must_have) in [
+        (UNKEYED, "It must have no key and encryption on"),
+        (&other[..], "It must have the same key and encryption on"),
+        (PLAIN, "It must have no key and MPTUNNEL_ENCRYPT=0"),
+    ] {
+        let finished = check(&setup, &bridges, variables);
+        assert_says(&finished, 1, &["does not work: ", must_have, "0 of 1 bridge work"]);
+    }
+    drop(mpserver);
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_is_told_as_at_a_start_and_ends_with_2() {
+    let setup = Setup::new("check-wrong", V4);
+    let finished = check(&setup, &["bridge.example 0".to_owned()], UNKEYED);
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{finished:?}");
+    assert!(finished.stderr.contains("mpclient.conf:1: "), "{finished:?}");
+    let finished = run_with(MPCLIENT, &["check"], &[]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+}
