@@ -3,6 +3,7 @@
 //! gives.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,11 +13,13 @@ use super::choice::Policy;
 use super::handshake::{self, Initiator};
 use super::key::Key;
 use super::keyring::KeyId;
+use super::link::{Endpoint, Host, Target};
 use super::role::Security;
 use super::session::{Session, SessionKeys};
 use super::set::PathSet;
 use super::wire::{
-    self, Advice, ClientId, Clock, Control, FlowId, Packet, PathToken, Reject, SessionId, Spread, Type, Whole,
+    self, Advice, ClientId, Clock, Control, FlowId, Label, Open, Opened, Packet, PathToken, Reject,
+    SessionId, Spread, Type, Verdict, Whole,
 };
 
 const PAGE: &str = "docs/protocol.md";
@@ -63,6 +66,16 @@ fn reply() -> Control {
     Control { validated: true, count: 6, token: PathToken(0x2122_2324_2526_2728), ..probe() }
 }
 
+fn open() -> Open {
+    let target = Endpoint { host: Host::Name("game.example.org".to_owned()), port: 30_000 };
+    Open { flow: FLOW, label: Label(0x3132_3334_3536_3738), port: 0, target: Target::Named(target) }
+}
+
+fn opened() -> Opened {
+    let address = SocketAddr::from(([198, 51, 100, 7], 30_000));
+    Opened { flow: FLOW, verdict: Verdict::Open, port: 40_000, address: Some(address) }
+}
+
 /// Everything, in the order of the page.
 fn made() -> Vectors {
     let mut vectors = Vectors::new();
@@ -90,6 +103,12 @@ fn made() -> Vectors {
         let mut packet = Vec::new();
         client.seal_data(FLOW, b"hello", &mut packet);
         put("hello", &packet);
+        packet.clear();
+        client.seal_open(&open(), Some(b"hello"), &mut packet);
+        put("open", &packet);
+        packet.clear();
+        server.seal_opened(opened(), &mut packet);
+        put("opened", &packet);
         packet.clear();
         client.seal_control(Type::Probe, probe(), &mut packet);
         put("probe", &packet);
@@ -193,6 +212,16 @@ fn the_vectors_on_the_page_are_what_the_code_takes() {
             Ok((FLOW, &mut b"hello".to_owned()[..]))
         );
         assert_eq!(server.open_data(header, &mut copy[wire::HEADER_LEN..]), Err(Reject::Copy));
+
+        let mut asking = packet("open");
+        let header = header_of(&mut asking);
+        assert_eq!((header.kind, header.session, header.counter), (Type::Open, SERVERS, 1));
+        let taken = server.take_open(header, &mut asking[wire::HEADER_LEN..]);
+        assert_eq!(taken, Ok((open(), Some(&mut b"hello".to_owned()[..]))));
+        let mut answer = packet("opened");
+        let header = header_of(&mut answer);
+        assert_eq!((header.kind, header.session, header.counter), (Type::Opened, CLIENTS, 0));
+        assert_eq!(client.take_opened(header, &mut answer[wire::HEADER_LEN..]), Ok(opened()));
 
         for (part, kind, expected, opener) in
             [("probe", Type::Probe, probe(), &mut server), ("reply", Type::Reply, reply(), &mut client)]
