@@ -160,6 +160,7 @@ fn read_client(
             forwards: file.forwards,
             max_flows: file.max_flows.unwrap_or(MAX_FLOWS),
             socks5,
+            machine: machine(),
             ..ClientRole::new(listen, file.bridges)
         };
         let config = Config { role: role.into(), security };
@@ -225,6 +226,14 @@ fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mist
     let config = Config { role: role.into(), security };
     let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
     Ok(Settings::new(config, &sources.to_string(), control, &args.shared))
+}
+
+/// What this machine calls itself.
+fn machine() -> String {
+    #[cfg(unix)]
+    return rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
 /// Where a program answers questions, if `--control` says this.

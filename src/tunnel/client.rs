@@ -68,6 +68,8 @@ pub struct Client {
     housekeeping: Instant,
     /// When the paths are to be chosen anew.
     steer_at: Option<Instant>,
+    /// What this machine is called.
+    machine: String,
     /// Where applications send to.
     listeners: Vec<Listener>,
     reopening: Reopening,
@@ -123,6 +125,7 @@ impl Client {
             silence: Silence::default(),
             housekeeping: now,
             steer_at: None,
+            machine: role.machine,
             listeners: vec![Listener { socket: LISTENER, address: role.listen, target: Target::Default }],
             reopening: Reopening::default(),
             associations: role.socks5.map(Associations::new),

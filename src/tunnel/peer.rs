@@ -42,8 +42,12 @@ pub fn is_due(now: Instant, spoken: Option<Instant>) -> bool {
 /// See the module.
 pub struct Peer {
     id: PeerId,
+    /// When it first came.
+    pub since: Instant,
     /// The key that its handshakes are made with.
     pub key: KeyId,
+    /// At a server: whether it has taken flows over from a process of the same client before it.
+    pub has_taken_over: bool,
     /// The client of the two, us or them.
     pub client: ClientId,
     current: Option<Session>,
@@ -104,7 +108,9 @@ impl Peer {
     pub fn new(now: Instant, id: PeerId, key: KeyId, client: ClientId, flows: Flows) -> Self {
         Self {
             id,
+            since: now,
             key,
+            has_taken_over: false,
             client,
             current: None,
             previous: None,

@@ -55,6 +55,9 @@ pub struct ClientRole {
     pub max_flows: usize,
     /// Whether it serves SOCKS5 clients besides.
     pub socks5: Option<Socks5>,
+    /// The machine's name. By it two machines that use one key are told apart: applications may have
+    /// the same addresses there.
+    pub machine: String,
 }
 
 impl ClientRole {
@@ -67,6 +70,7 @@ impl ClientRole {
             forwards: Vec::new(),
             max_flows: MAX_FLOWS,
             socks5: None,
+            machine: String::new(),
         }
     }
 }

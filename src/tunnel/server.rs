@@ -12,6 +12,7 @@
 
 mod flows;
 mod keys;
+mod successors;
 mod target;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use super::stats::Spoken;
 use super::token::Tokens;
 use super::wire::{self, ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
 use keys::who;
+use successors::Places;
 use target::{Names, OwnTarget};
 
 /// Clients at one server.
@@ -62,6 +64,7 @@ pub struct Server {
     names: Names,
     /// Whose sockets are being opened.
     opening: HashMap<SocketId, (PeerId, FlowId)>,
+    places: Places,
     pending: HashMap<SessionId, Pending>,
     answered: HashMap<Box<[u8; INIT_LEN]>, ([u8; RESPONSE_LEN], Instant)>,
     clients: HashMap<(KeyId, ClientId), PeerId>,
@@ -92,6 +95,7 @@ impl Server {
             allowed: role.allowed,
             names: Names::default(),
             opening: HashMap::new(),
+            places: Places::new(),
             pending,
             answered,
             clients,
@@ -111,6 +115,7 @@ impl Server {
             self.answered.retain(|_, (_, until)| now < *until);
             fabric.expire(now);
             self.forget_silent_clients(now, fabric);
+            self.forget_places(fabric);
             tell_of_silent_paths(now, fabric);
             self.steer_at = Some(now);
         }
@@ -141,6 +146,9 @@ impl Server {
     fn forget(&mut self, id: PeerId, fabric: &mut Fabric) {
         let peer = &fabric.peers[id.0];
         self.clients.remove(&(peer.key, peer.client));
+        // Whoever has its number next is another one.
+        self.opening.retain(|_, (peer, _)| *peer != id);
+        self.names.forget(id);
         fabric.remove_peer(id);
     }
 

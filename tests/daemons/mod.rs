@@ -41,4 +41,5 @@ mod service;
 pub(crate) mod setup;
 mod socks5;
 mod status;
+mod successors;
 mod told;

@@ -24,13 +24,23 @@ pub(crate) struct Vpn {
 }
 
 impl Vpn {
-    /// Starts both ends, the client towards this address, and waits until the VPN is up.
+    /// Starts both ends, the client towards this address, and waits until the VPN is up. The server takes
+    /// the client's packets from wherever they come: a restarted mpserver speaks to it from a new port.
     pub(crate) fn start(lab: &Lab, remote: SocketAddr) -> Self {
+        Self::start_with(lab, remote, "float\n")
+    }
+
+    /// The same with a server that takes the client's packets from the one address that they came from at
+    /// first.
+    pub(crate) fn start_without_float(lab: &Lab, remote: SocketAddr) -> Self {
+        Self::start_with(lab, remote, "")
+    }
+
+    fn start_with(lab: &Lab, remote: SocketAddr, float: &str) -> Self {
         let server_print = certificate(lab, "server");
         let client_print = certificate(lab, "client");
-        // `float`: a restarted mpserver speaks to the target from a new port.
         let server_options = format!(
-            "server 10.8.0.0 255.255.255.0\ntopology subnet\nport {TARGET_PORT}\ndh none\nfloat\n\
+            "server 10.8.0.0 255.255.255.0\ntopology subnet\nport {TARGET_PORT}\ndh none\n{float}\
              keepalive 10 60\npeer-fingerprint {client_print}\n"
         );
         let client_options = format!(

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
@@ -30,10 +30,18 @@ const KEY: &str = "bXB0dW5uZWwgdGVzdHMgdXNlIHRoaXMga2V5IG9ubHk=";
 
 /// Starts mpserver and waits until it listens.
 pub(crate) fn mpserver(lab: &Lab) -> Process {
-    let key_file = key_file(lab);
+    start_mpserver(lab, "--key-file", &key_file(lab))
+}
+
+/// Starts mpserver with a key for each client, of whom there is one, and waits until it listens.
+pub(crate) fn mpserver_with_names(lab: &Lab) -> Process {
+    start_mpserver(lab, "--keys", &secret_file(lab, "keys", &format!("home {KEY}")))
+}
+
+fn start_mpserver(lab: &Lab, key_option: &str, key_file: &Path) -> Process {
     let mut command = lab.server.command(env!("CARGO_BIN_EXE_mpserver"));
     command.env("RUST_LOG", "debug");
-    command.arg("--key-file").arg(key_file);
+    command.arg(key_option).arg(key_file);
     command.args([&SERVER_PORT.to_string(), "127.0.0.1", &TARGET_PORT.to_string()]);
     let mut mpserver = Process::start("mpserver", &mut command, lab.directory());
     mpserver.wait_for_port(Protocol::Udp, SERVER_PORT);
@@ -87,11 +95,15 @@ pub(crate) fn bridge_line(bridge: SocketAddr) -> String {
 
 /// The file with the key, which nobody but its owner may read.
 pub(crate) fn key_file(lab: &Lab) -> PathBuf {
-    let key_file = lab.directory().join("key");
+    secret_file(lab, "key", KEY)
+}
+
+fn secret_file(lab: &Lab, name: &str, contents: &str) -> PathBuf {
+    let path = lab.directory().join(name);
     let mut options = OpenOptions::new();
-    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&key_file);
-    opened.and_then(|mut file| file.write_all(KEY.as_bytes())).expect("writing the key");
-    key_file
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+    opened.and_then(|mut file| file.write_all(contents.as_bytes())).expect("writing a key");
+    path
 }
 
 /// Starts socat as the bridge of a path, towards this port of the server.

@@ -10,7 +10,8 @@ use super::lossy_bridge::LossyBridge;
 use super::openvpn::{Measurement, Throughput, Vpn};
 use super::process::Process;
 use super::programs::{
-    APPLICATIONS, SERVER_PORT, TARGET_PORT, lossy_bridge, mpclient, mpserver, socat_bridge,
+    APPLICATIONS, SERVER_PORT, TARGET_PORT, lossy_bridge, mpclient, mpserver, mpserver_with_names,
+    socat_bridge,
 };
 
 const PROGRAMS: [&str; 5] = ["nft", "socat", "openvpn", "openssl", "iperf3"];
@@ -54,6 +55,35 @@ fn a_vpn_outlives_mpserver_and_every_bridge() {
 
     announce(&format!(
         "OpenVPN over three socat bridges that lose 5 %, while mpserver and each bridge died: {:.1} Mbps",
+        throughput.megabits_per_second
+    ));
+    vpn.assert_passes(&lab);
+    vpn.assert_never_interrupted();
+}
+
+#[test]
+fn a_vpn_that_knows_its_client_by_its_address_outlives_mpclient() {
+    let Some(lab) = Lab::new("keeps-address", 3, &PROGRAMS) else { return };
+    for path in lab.paths() {
+        lab.lose(path, 5);
+    }
+    let _bridges: Vec<Process> =
+        lab.paths().map(|path| socat_bridge(&lab, path, Version::V4, SERVER_PORT)).collect();
+    let _server = mpserver_with_names(&lab);
+    let mut client = mpclient(&lab, Version::V4);
+    let vpn = Vpn::start_without_float(&lab, through_mpclient());
+
+    let measurement = Measurement::start(&lab, 9);
+    for _ in 0..3 {
+        thread::sleep(RECOVERY);
+        client.kill();
+        thread::sleep(OUTAGE);
+        client = mpclient(&lab, Version::V4);
+    }
+    let throughput = measurement.finish();
+
+    announce(&format!(
+        "OpenVPN without float over three socat bridges that lose 5 %, while mpclient died three times: {:.1} Mbps",
         throughput.megabits_per_second
     ));
     vpn.assert_passes(&lab);

@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const NO_TOKEN: PathToken = PathToken(0);
 const ALICE: App = App { client: 0, number: 0 };
 const BOB: App = App { client: 1, number: 0 };
-const BOTH: &[(&str, u64)] = &[("alice", 1), ("bob", 2)];
+pub(super) const BOTH: &[(&str, u64)] = &[("alice", 1), ("bob", 2)];
 
 /// Two clients, each with a key of its own.
 fn two_clients() -> Setup {
@@ -86,17 +86,17 @@ fn a_key_that_is_taken_out_takes_its_client_out_at_once_and_the_others_notice_no
 }
 
 /// A server by itself, for clients that no tunnel plays.
-fn server(now: Instant, security: Security) -> Tunnel {
+pub(super) fn server(now: Instant, security: Security) -> Tunnel {
     Tunnel::new(now, config(security), StdRng::seed_from_u64(1))
 }
 
-fn config(security: Security) -> Config {
+pub(super) fn config(security: Security) -> Config {
     let target = std::net::SocketAddr::from(([192, 0, 2, 1], 1194)).into();
     Config { role: ServerRole::new(([0, 0, 0, 0], 2000).into(), target).into(), security }
 }
 
 /// Lets the server answer a rogue's handshake.
-fn connect(server: &mut Tunnel, now: Instant, mut rogue: Rogue) -> Rogue {
+pub(super) fn connect(server: &mut Tunnel, now: Instant, mut rogue: Rogue) -> Rogue {
     let init = rogue.init();
     let [(_, response)] = &exchange(server, now, rogue.link(), init)[..] else { panic!("no response") };
     rogue.connect(now, response);

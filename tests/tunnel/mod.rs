@@ -17,6 +17,7 @@ mod reload;
 mod restart;
 mod security;
 mod snapshot;
+mod successors;
 mod table;
 mod target;
 mod targets;

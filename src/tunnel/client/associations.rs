@@ -72,7 +72,7 @@ impl Client {
         }
         let flow = flows.free_id();
         // Its socket has another port each time, so it is known by where SOCKS5 clients connect to.
-        let label = label(associations.config.listen, local.remote);
+        let label = label(&self.machine, associations.config.listen, local.remote);
         let open = Open { flow, label, port: 0, target: Target::Named(target.clone()) };
         flows.insert(Flow::new(now, local, open, State::Opening));
         associations.add_flow(local.socket, target, flow);

@@ -69,11 +69,11 @@ fn pause(verdict: Verdict) -> Duration {
     }
 }
 
-/// Names an application behind a listener, in this client and in any that takes its place.
-pub(super) fn label(listener: SocketAddr, application: SocketAddr) -> Label {
+/// Names an application behind a listener of a machine, in this client and in any that takes its place.
+pub(super) fn label(machine: &str, listener: SocketAddr, application: SocketAddr) -> Label {
     // No secret: it is to be the same in every process.
     let mut hasher = SipHasher24::new_with_key(b"mptunnel label 1");
-    hasher.write(format!("{listener} {application}").as_bytes());
+    hasher.write(format!("{machine} {listener} {application}").as_bytes());
     Label(hasher.finish())
 }
 
@@ -91,7 +91,7 @@ impl Client {
         if flows.is_full() {
             return Err(Reject::FlowLimit);
         }
-        let (flow, label) = (flows.free_id(), label(*address, local.remote));
+        let (flow, label) = (flows.free_id(), label(&self.machine, *address, local.remote));
         let open = Open { flow, label, port: 0, target: target.clone() };
         fabric.add_flow(self.peer, Flow::new(now, local, open, State::Opening));
         Ok((self.peer, flow))
@@ -274,13 +274,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_the_same_in_every_process_and_another_for_another_application_or_listener() {
+    fn a_label_is_the_same_in_every_process_and_another_for_another_application_listener_or_machine() {
         let address = |text: &str| text.parse().expect(text);
-        let ours = label(address("127.0.0.1:3000"), address("127.0.0.1:4000"));
+        let ours = label("home", address("127.0.0.1:3000"), address("127.0.0.1:4000"));
         // Whoever changes this has restarted clients lose their flows.
-        assert_eq!(ours, Label(0xe34f_840a_5059_5394));
-        assert_ne!(ours, label(address("127.0.0.1:3000"), address("127.0.0.1:4001")));
-        assert_ne!(ours, label(address("127.0.0.1:3001"), address("127.0.0.1:4000")));
-        assert_ne!(ours, label(address("[::1]:3000"), address("127.0.0.1:4000")));
+        assert_eq!(ours, Label(0xd4ff_0e80_040f_e008));
+        assert_ne!(ours, label("home", address("127.0.0.1:3000"), address("127.0.0.1:4001")));
+        assert_ne!(ours, label("home", address("127.0.0.1:3001"), address("127.0.0.1:4000")));
+        assert_ne!(ours, label("away", address("127.0.0.1:3000"), address("127.0.0.1:4000")));
+        assert_ne!(ours, label("home", address("[::1]:3000"), address("127.0.0.1:4000")));
     }
 }

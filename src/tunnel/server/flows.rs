@@ -101,10 +101,16 @@ impl Server {
                 return Ok(None);
             }
         };
+        if let Some(local) = self.take_over(now, id, &open, remote, fabric) {
+            self.note_place(id, &open, fabric);
+            self.confirm_flow(now, id, open.flow, fabric);
+            return Ok(Some(local));
+        }
         let port = NonZeroU16::new(open.port).filter(|port| port.get() >= LEAST_PORT);
         let socket = fabric.open_socket(Bind::Towards { remote, over: None, port });
         self.opening.insert(socket, (id, open.flow));
         let local = Link { socket, remote, local: None };
+        self.note_place(id, &open, fabric);
         fabric.add_flow(id, Flow::new(now, local, Open { port: 0, ..open }, State::Open));
         Ok(Some(local))
     }

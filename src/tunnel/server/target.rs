@@ -291,6 +291,21 @@ impl Names {
         held
     }
 
+    /// Drops what waits for a client that has gone.
+    pub(super) fn forget(&mut self, peer: PeerId) {
+        let (held, held_len) = (&mut self.held, &mut self.held_len);
+        for entry in self.names.values_mut() {
+            entry.held.retain(|waits| {
+                let stays = waits.peer != peer;
+                if !stays {
+                    *held -= 1;
+                    *held_len -= waits.datagram.as_ref().map_or(0, |datagram| datagram.len());
+                }
+                stays
+            });
+        }
+    }
+
     /// How many datagrams and questions wait, and their octets.
     pub(super) fn held(&self) -> (usize, usize) {
         (self.held, self.held_len)
