@@ -9,6 +9,7 @@ use super::lab::{Lab, printed};
 use super::process::{Process, Protocol};
 use super::programs::TARGET_PORT;
 use super::stream::{Echo, Stream};
+use super::wait::poll_until;
 
 /// The server's address inside the VPN.
 pub(crate) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
@@ -17,6 +18,9 @@ pub(crate) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
 const RESTART_MARKS: [&str; 5] =
     ["Inactivity timeout", "SIGUSR1", "TLS Error", "Restart pause", "Connection reset"];
 
+/// Where OpenVPN's server writes down who its clients are.
+const STATUS: &str = "openvpn-status";
+
 /// Both ends of the VPN.
 pub(crate) struct Vpn {
     server: Process,
@@ -24,14 +28,14 @@ pub(crate) struct Vpn {
 }
 
 impl Vpn {
-    /// Starts both ends, the client towards this address, and waits until the VPN is up. The server takes
-    /// the client's packets from wherever they come: a restarted mpserver speaks to it from a new port.
+    /// Starts both ends, the client towards this address, and waits until the VPN is up. `float` has the
+    /// server take the client's packets from wherever they come: a restarted mpserver speaks to it from a new
+    /// port.
     pub(crate) fn start(lab: &Lab, remote: SocketAddr) -> Self {
         Self::start_with(lab, remote, "float\n")
     }
 
-    /// The same with a server that takes the client's packets from the one address that they came from at
-    /// first.
+    /// The same without `float`.
     pub(crate) fn start_without_float(lab: &Lab, remote: SocketAddr) -> Self {
         Self::start_with(lab, remote, "")
     }
@@ -39,8 +43,10 @@ impl Vpn {
     fn start_with(lab: &Lab, remote: SocketAddr, float: &str) -> Self {
         let server_print = certificate(lab, "server");
         let client_print = certificate(lab, "client");
+        let status = lab.directory().join(STATUS);
+        let status = status.display();
         let server_options = format!(
-            "server 10.8.0.0 255.255.255.0\ntopology subnet\nport {TARGET_PORT}\ndh none\n{float}\
+            "server 10.8.0.0 255.255.255.0\ntopology subnet\nport {TARGET_PORT}\ndh none\n{float}status {status} 1\n\
              keepalive 10 60\npeer-fingerprint {client_print}\n"
         );
         let client_options = format!(
@@ -65,6 +71,23 @@ impl Vpn {
                 assert!(!marked, "OpenVPN's {end} was interrupted: {line}");
             }
         }
+    }
+
+    /// Where the server has its client now. Without `float` too, it follows data packets that name their
+    /// client to another address, in silence.
+    pub(crate) fn client_address(&self, lab: &Lab) -> String {
+        let read = || fs::read_to_string(lab.directory().join(STATUS)).unwrap_or_default();
+        let before = read();
+        let mut address = None;
+        let is_told = || {
+            let status = read();
+            let client =
+                status.lines().find_map(|line| line.strip_prefix("client,")).filter(|_| status != before);
+            address = client.and_then(|client| client.split(',').next()).map(str::to_owned);
+            address.is_some()
+        };
+        assert!(poll_until(Duration::from_secs(10), is_told), "OpenVPN's server tells where its client is");
+        address.expect("it is told")
     }
 
     /// Datagrams pass through the VPN both ways.

@@ -72,6 +72,7 @@ fn a_vpn_that_knows_its_client_by_its_address_outlives_mpclient() {
     let _server = mpserver_with_names(&lab);
     let mut client = mpclient(&lab, Version::V4);
     let vpn = Vpn::start_without_float(&lab, through_mpclient());
+    let address = vpn.client_address(&lab);
 
     let measurement = Measurement::start(&lab, 9);
     for _ in 0..3 {
@@ -88,6 +89,7 @@ fn a_vpn_that_knows_its_client_by_its_address_outlives_mpclient() {
     ));
     vpn.assert_passes(&lab);
     vpn.assert_never_interrupted();
+    assert_eq!(vpn.client_address(&lab), address, "OpenVPN's server has seen its client move");
 }
 
 #[test]
