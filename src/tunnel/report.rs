@@ -79,6 +79,11 @@ impl Tunnel {
             }
             Reject::OtherVersion | Reject::OtherMode => self.disagreement(from, octets)?,
             Reject::HandshakeLimit => refused(from, "half-open handshakes", server::MAX_PENDING),
+            Reject::PeerLimit if matches!(self.fabric.security.keys, Keys::Each(_)) => format!(
+                "{from} is refused: there are {} clients, or {} of its name that are heard, the limits",
+                server::MAX_PEERS,
+                server::MAX_OF_NAME
+            ),
             Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS),
             Reject::PathLimit => refused(from, "paths of a client", path::MAX_PATHS),
             Reject::FlowLimit => refused(from, "applications of a client", self.fabric.flow_limits.most),

@@ -34,8 +34,11 @@ use super::session::Session;
 use super::snapshot::Status;
 use super::stats::Spoken;
 use super::token::Tokens;
-use super::wire::{self, ClientId, Control, FlowId, Header, INIT_LEN, RESPONSE_LEN, Reject, SessionId, Type};
-use keys::who;
+use super::wire::{
+    self, ClientId, Control, FlowId, Header, INIT_LEN, InitHeader, RESPONSE_LEN, Reject, SessionId, Type,
+};
+pub use keys::MAX_OF_NAME;
+use keys::{NamesHandshakes, who};
 use successors::Places;
 use target::{Names, OwnTarget};
 
@@ -71,6 +74,7 @@ pub struct Server {
     tokens: Tokens,
     /// Up to when handshakes have been answered in advance.
     answered_until: Instant,
+    names_handshakes: NamesHandshakes,
     housekeeping: Instant,
     /// When paths are to be chosen anew, for the clients that want it quick.
     steer_at: Option<Instant>,
@@ -101,6 +105,7 @@ impl Server {
             clients,
             tokens,
             answered_until: now,
+            names_handshakes: NamesHandshakes::default(),
             housekeeping: now,
             steer_at: None,
         }
@@ -116,6 +121,7 @@ impl Server {
             fabric.expire(now);
             self.forget_silent_clients(now, fabric);
             self.forget_places(fabric);
+            self.names_handshakes.expire(now);
             tell_of_silent_paths(now, fabric);
             self.steer_at = Some(now);
         }
@@ -180,11 +186,18 @@ impl Server {
         if self.answered_until >= now + HANDSHAKE_EVERY * HANDSHAKES_AT_ONCE {
             return Err(Reject::HandshakeRate);
         }
+        let claimed = InitHeader::parse(init).1.key;
+        if self.names_handshakes.is_busy(now, claimed) {
+            return Err(Reject::HandshakeRate);
+        }
         let id = fabric.new_session_id(|id| self.pending.contains_key(&id));
         let (keys, key, response) = handshake::respond(&fabric.security, init, id, &mut fabric.rng)?;
         fabric.forget_randomness();
         // One that was made with another key has cost little, and takes nobody's place.
         self.answered_until = self.answered_until.max(now) + HANDSHAKE_EVERY;
+        if fabric.security.keys.name(key).is_some() {
+            self.names_handshakes.note(now, key);
+        }
         let until = now + PENDING_FOR;
         let session = Session::new(now, &keys, fabric.security.encrypt);
         self.pending.insert(id, Pending { session, key, until });
@@ -304,8 +317,8 @@ impl Server {
         let key = self.pending.get(&session).ok_or(Reject::UnknownSession)?.key;
         let id = match self.clients.get(&(key, client)) {
             Some(&id) => id,
-            None if fabric.peers.len() >= MAX_PEERS => return Err(Reject::PeerLimit),
             None => {
+                self.make_room(now, key, fabric)?;
                 let id = fabric.add_peer(now, key, client);
                 self.clients.insert((key, client), id);
                 let who = who(&fabric.security.keys, id, key);

@@ -175,8 +175,8 @@ fn handshake_time(keys: u64) -> Duration {
     let start = Instant::now();
     let mut server = server(start, each(&clients));
     let times = (0..200).map(|number| {
-        // As many as a server takes at once, which come no faster than it takes them.
-        let now = start + SECOND * number / 100;
+        // No faster than a server takes those of one name.
+        let now = start + SECOND * number / 40;
         let mut rogue = Rogue::keyed(number.into(), 1 + u64::from(number) % keys);
         let (link, init) = (rogue.link(), rogue.init());
         let begun = Instant::now();
@@ -191,4 +191,68 @@ fn a_handshake_costs_the_same_with_one_key_and_with_a_thousand() {
     let [one, thousand] = [1, 1000].map(handshake_time);
     println!("a handshake takes {one:?} with one key, {thousand:?} with 1,000");
     assert!(thousand < one * 2, "{one:?} with one key, {thousand:?} with 1,000");
+}
+
+#[test]
+fn a_name_has_a_limited_number_of_processes_of_which_a_silent_one_makes_room() {
+    const MOST: u64 = 16;
+    let start = Instant::now();
+    let mut server = server(start, each(BOTH));
+    let mut bob = connect(&mut server, start, Rogue::keyed(1000, 2));
+    confirm(&mut server, start, &mut bob);
+    let mut first = connect(&mut server, start, Rogue::keyed(1, 1));
+    confirm(&mut server, start, &mut first);
+    for number in 2..=MOST {
+        let mut more = connect(&mut server, start + SECOND, Rogue::keyed(number, 1));
+        confirm(&mut server, start + SECOND, &mut more);
+    }
+    // All of them have just been heard.
+    let now = start + 2 * SECOND;
+    let mut newcomer = connect(&mut server, now, Rogue::keyed(MOST + 1, 1));
+    let probe = newcomer.probe(0, 0, NO_TOKEN);
+    assert!(exchange(&mut server, now, newcomer.link(), probe).is_empty(), "one too many");
+    assert_eq!(server.counters().rejected(Reject::PeerLimit), 1);
+    // The first has been silent for 5 s: it goes, the others stay, and so does bob, who was silent as long.
+    let now = start + 5 * SECOND;
+    let probe = newcomer.probe(0, 1, NO_TOKEN);
+    assert_eq!(exchange(&mut server, now, newcomer.link(), probe).len(), 1);
+    assert_eq!(server.holdings().peers, MOST as usize + 1);
+    let probe = first.probe(0, 1, NO_TOKEN);
+    assert!(exchange(&mut server, now, first.link(), probe).is_empty(), "it is forgotten");
+    let probe = bob.probe(0, 1, NO_TOKEN);
+    assert_eq!(exchange(&mut server, now, bob.link(), probe).len(), 1, "bob is not");
+}
+
+#[test]
+fn who_floods_the_server_with_his_own_key_keeps_nobody_else_out() {
+    let start = Instant::now();
+    let mut server = server(start, each(BOTH));
+    let mut answered = 0;
+    for number in 0..3000 {
+        let now = start + SECOND * number / 1000;
+        let mut alice = Rogue::keyed(number.into(), 1);
+        let (link, init) = (alice.link(), alice.init());
+        answered += exchange(&mut server, now, link, init).len();
+        if number % 500 == 499 {
+            let mut bob = connect(&mut server, now, Rogue::keyed(10_000 + u64::from(number), 2));
+            confirm(&mut server, now, &mut bob);
+        }
+    }
+    // 50 at once, and 50 a second.
+    assert!((190..=201).contains(&answered), "{answered} of alice's 3,000 handshakes were answered");
+    assert_eq!(server.counters().rejected(Reject::HandshakeRate), 3000 - answered as u64);
+    assert_eq!(server.holdings().peers, 6, "bob's are all there");
+}
+
+#[test]
+fn who_only_says_that_he_has_a_key_does_not_slow_its_owner() {
+    let now = Instant::now();
+    let mut server = server(now, each(BOTH));
+    for number in 0..500 {
+        // Her id in front of what was made with another key.
+        let init = [&Rogue::keyed(1, 1).init()[..12], &Rogue::keyed(number, 3).init()[12..]].concat();
+        assert!(exchange(&mut server, now, Rogue::keyed(number, 3).link(), init).is_empty());
+    }
+    let mut alice = connect(&mut server, now, Rogue::keyed(1, 1));
+    confirm(&mut server, now, &mut alice);
 }

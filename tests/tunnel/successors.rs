@@ -15,7 +15,7 @@ use crate::sim::setup::{Setup, each, keyed};
 use crate::sim::traffic::{App, Way};
 
 const SECOND: Duration = Duration::from_secs(1);
-const APPLICATIONS: u16 = 5;
+const APPLICATIONS: u16 = 3;
 const FLOW: u32 = 7;
 
 fn bridges(loss: f64) -> Setup {
@@ -24,17 +24,17 @@ fn bridges(loss: f64) -> Setup {
 
 #[test]
 fn a_restarted_client_with_its_own_key_keeps_every_address_that_the_target_knows() {
-    seeds(10, |seed| {
+    seeds(4, |seed| {
         // Both have applications at the same addresses, so only their keys tell them apart.
         let setup = Setup { clients: 2, server: each(BOTH), own: vec![keyed(1), keyed(2)], ..bridges(0.05) };
         let mut sim = setup.connect(seed);
         let apps: Vec<_> =
             (0..2).flat_map(|client| (0..APPLICATIONS).map(move |number| App { client, number })).collect();
         for app in &apps {
-            sim.streams(*app, 50);
+            sim.streams(*app, 20);
         }
         sim.run_for(SECOND);
-        for pause in [0, 1, 30] {
+        for pause in [0, 1, 10] {
             sim.kill_client(0);
             sim.run_for(pause * SECOND);
             sim.start_client(0);
@@ -44,7 +44,7 @@ fn a_restarted_client_with_its_own_key_keeps_every_address_that_the_target_knows
             assert_eq!(sim.flow_addresses(app).len(), 1, "{app:?}: {:?}", sim.flow_addresses(app));
             for way in [Way::Up, Way::Down] {
                 let (sent, lost) = sim.record(app, way).lost(sim.now - 2 * SECOND, sim.now - SECOND / 2);
-                assert!(sent > 50 && lost <= 1, "{app:?}, {way:?}: {lost} of {sent} lost");
+                assert!(sent >= 25 && lost <= 1, "{app:?}, {way:?}: {lost} of {sent} lost");
             }
         }
         assert_eq!(sim.server().holdings().flows, 2 * usize::from(APPLICATIONS));

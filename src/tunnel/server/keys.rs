@@ -1,18 +1,72 @@
-//! Who a client is by its key, and what becomes of it when the keys change.
+//! Who a client is by its key, how much of the server that may take, and what becomes of it when the
+//! keys change.
+//!
+//! With a key for each client, none of them can take the others' places: a name has a few processes at
+//! most, and its handshakes have a pace of their own.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::Server;
+use super::{MAX_PEERS, Server};
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::keyring::{KeyId, Keys};
 use crate::tunnel::link::PeerId;
-use crate::tunnel::wire::InitHeader;
+use crate::tunnel::wire::{InitHeader, Reject};
+
+/// Processes of one name: enough for some machines that share a key, and for one that is started again
+/// and again.
+pub const MAX_OF_NAME: usize = 16;
+/// One of them that was not heard for this long may make room: four probes of an idle client are missing.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// A handshake of a name is answered this often, and so many at once: an eightieth of what the server
+/// answers at all. What waits of them for a first probe, 300 at most, leaves room for the others.
+const HANDSHAKE_EVERY: Duration = Duration::from_millis(20);
+const HANDSHAKES_AT_ONCE: u32 = 50;
+
+/// Up to when handshakes of a key have been answered in advance.
+#[derive(Debug, Default)]
+pub(super) struct NamesHandshakes(HashMap<KeyId, Instant>);
+
+impl NamesHandshakes {
+    /// Whether the key has had its share. Whoever only says that he has the key counts for nothing here.
+    pub(super) fn is_busy(&self, now: Instant, key: KeyId) -> bool {
+        self.0.get(&key).is_some_and(|until| *until >= now + HANDSHAKE_EVERY * HANDSHAKES_AT_ONCE)
+    }
+
+    /// Notes that a handshake was made with this key.
+    pub(super) fn note(&mut self, now: Instant, key: KeyId) {
+        let until = self.0.entry(key).or_insert(now);
+        *until = (*until).max(now) + HANDSHAKE_EVERY;
+    }
+
+    /// Forgets what is past.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.0.retain(|_, until| now < *until);
+    }
+}
 
 impl Server {
+    /// Sees to it that there is room for one more client with this key: of a name that has enough, the one
+    /// silent longest makes room.
+    pub(super) fn make_room(&mut self, now: Instant, key: KeyId, fabric: &mut Fabric) -> Result<(), Reject> {
+        if fabric.security.keys.name(key).is_some() {
+            let of_name = || fabric.peers.iter().filter(|(_, peer)| peer.key == key);
+            if of_name().count() >= MAX_OF_NAME
+                && let Some((id, oldest)) = of_name().min_by_key(|(_, peer)| peer.heard)
+            {
+                if now.saturating_duration_since(oldest.heard) < SILENT_AFTER {
+                    return Err(Reject::PeerLimit);
+                }
+                self.forget(PeerId(id), fabric);
+            }
+        }
+        if fabric.peers.len() >= MAX_PEERS { Err(Reject::PeerLimit) } else { Ok(()) }
+    }
+
     /// Takes other keys. Who has one that is not among them is out at once, with sessions, flows and
     /// handshakes; the others notice nothing.
     pub fn take_keys(&mut self, now: Instant, keys: Keys, fabric: &mut Fabric) {
