@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::Tunnel;
-use mptunnel::tunnel::link::{Bind, Event, SocketId, Target};
+use mptunnel::tunnel::allow::{Allowed, Hosts, Rule};
+use mptunnel::tunnel::link::{Bind, Endpoint, Event, Host, SocketId, Target};
+use mptunnel::tunnel::role::{Config, ServerRole};
 use mptunnel::tunnel::wire::{Opened, PathToken, Reject, Verdict};
+
+use rand::{SeedableRng, rngs::StdRng};
 
 use super::keys::{BOTH, config, connect, server};
 use crate::sim::network::Faults;
@@ -150,6 +154,47 @@ fn a_flow_goes_to_nobody_with_another_key_and_to_no_other_target() {
     exchange(&mut server, now, again.link(), open);
     assert_eq!(server.counters().rejected(Reject::NotAllowed), 1);
     assert_eq!(server.holdings().flows, 2);
+}
+
+#[test]
+fn the_place_of_a_client_that_was_put_out_leads_to_nobody_who_came_after_it() {
+    let start = Instant::now();
+    let mut server = server(start, each(BOTH));
+    let mut alice = client(&mut server, start, 1, 1);
+    ask(&mut server, start, &mut alice);
+    server.reconfigure(start, config(each(&BOTH[1..])));
+    // Bob gets the number that she had, and has a flow with the same number and label.
+    let mut bob = client(&mut server, start, 2, 2);
+    ask(&mut server, start, &mut bob);
+    opened(&mut server);
+    server.reconfigure(start, config(each(BOTH)));
+    let now = start + SECOND / 2;
+    let mut again = client(&mut server, now, 3, 1);
+    ask(&mut server, now, &mut again);
+    assert_eq!(opened(&mut server).len(), 1, "she gets a socket of her own");
+    assert_eq!(server.holdings().flows, 2);
+}
+
+#[test]
+fn what_a_client_waits_for_goes_with_it() {
+    let start = Instant::now();
+    let name = "game.example";
+    let rule = Rule { hosts: Hosts::Name(name.to_owned()), ports: 1..=9 };
+    let role = ServerRole {
+        allowed: Allowed(vec![rule]),
+        ..ServerRole::new(([0, 0, 0, 0], 2000).into(), SocketAddr::from(([192, 0, 2, 1], 1194)).into())
+    };
+    let config = Config { role: role.into(), security: each(BOTH) };
+    let mut server = Tunnel::new(start, config, StdRng::seed_from_u64(1));
+    let mut alice = client(&mut server, start, 1, 1);
+    let target = Target::Named(Endpoint { host: Host::Name(name.to_owned()), port: 7 });
+    let open = alice.open_to(FLOW, 0, target, Some(b"hello"));
+    exchange(&mut server, start, alice.link(), open);
+    let held = server.holdings();
+    assert_eq!((held.waiting, held.waiting_len), (1, 5), "until the name is looked up");
+    server.reconfigure(start, super::keys::config(each(&BOTH[1..])));
+    let held = server.holdings();
+    assert_eq!((held.waiting, held.waiting_len), (0, 0));
 }
 
 #[test]
