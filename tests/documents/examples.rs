@@ -20,6 +20,7 @@ fn check(name: &str, text: &str) -> bool {
     let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
     match (file, extension) {
         ("mpclient.conf", _) => checks::client_configuration(text),
+        ("keys", _) => checks::keys(text),
         (_, "sh") => checks::shell(text),
         (_, "service") => checks::unit(text),
         // Cargo builds them, and `README.md` has a test of its own.
