@@ -79,8 +79,8 @@ pub struct Tunnel {
 
 /// What differs between the two programs.
 enum Side {
-    Client(Client),
-    Server(Server),
+    Client(Box<Client>),
+    Server(Box<Server>),
 }
 
 impl Tunnel {
@@ -95,11 +95,11 @@ impl Tunnel {
         let (side, listen) = match config.role {
             Role::Client(role) => {
                 let listen = role.listen;
-                (Side::Client(Client::new(now, role, &mut fabric)), listen)
+                (Side::Client(Box::new(Client::new(now, role, &mut fabric))), listen)
             }
             Role::Server(role) => {
                 let listen = role.listen;
-                (Side::Server(Server::new(now, role, &mut fabric)), listen)
+                (Side::Server(Box::new(Server::new(now, role, &mut fabric))), listen)
             }
         };
         fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
