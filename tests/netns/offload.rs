@@ -109,7 +109,7 @@ fn receive(socket: &UdpSocket, run: &[Vec<u8>]) -> (Vec<Vec<u8>>, Option<SocketA
 fn wait_until_paths_carry(server: &mut Process, client: &mut Process, bridges: &[SocketAddr]) {
     for (path, bridge) in bridges.iter().enumerate() {
         client.wait_for_line(&format!("bridge {bridge} is up"), LIMIT * 5);
-        server.wait_for_line(&format!("path {path} comes from"), LIMIT * 5);
+        server.wait_for_line(&format!("path {path} is up from"), LIMIT * 5);
     }
 }
 
