@@ -365,7 +365,7 @@ impl Client {
             return Ok(());
         }
         if let Some(rtt) = self.probing.replied(now, path, &control) {
-            peer.paths[path].mtu.doubt(now);
+            peer.paths[path].search_anew(now);
             let (bridge, ms) = (way.bridge(), rtt.as_secs_f64() * 1e3);
             let text = format_args!("bridge {bridge} is up, round trip {ms:.1} ms");
             fabric.chronicle.tell_of_others(now, Level::Info, Kind::PathUp, text);

@@ -24,6 +24,9 @@ pub const USABLE_FOR: Duration = Duration::from_secs(10);
 
 /// The same for a backup, which is seldom probed while it is idle.
 pub const BACKUP_USABLE_FOR: Duration = Duration::from_secs(80);
+/// What crosses a path in one piece is looked for so long after it has come up: what a link that has just
+/// come back has room for is wanted by datagrams, and a long packet takes that of several.
+const SEARCH_AFTER: Duration = Duration::from_secs(3);
 /// An address that has returned its token is not asked again for as long: the client may be
 /// returning one that somebody else was sent.
 const STAYS_PROVEN: Duration = Duration::from_secs(60);
@@ -42,6 +45,8 @@ pub struct Path {
     pub heard: Option<Instant>,
     /// What crosses it in one piece.
     pub mtu: Mtu,
+    /// From when on that is looked for; `None` after it was new, moved, or came back, until one is asked for.
+    search_from: Option<Instant>,
     /// One past the highest probe number received. Only at the server, like the rest.
     next_number: u32,
     /// The last probe that came over `link`.
@@ -109,12 +114,23 @@ impl Path {
         }
         if link.is_some() {
             self.mtu.begin();
+            self.search_from = None;
         }
         self.link = link;
     }
 
-    /// Octets of the padded packet with which an attempt is to be made now, if one is.
+    /// What crosses it may be something else by now: it has come back.
+    pub fn search_anew(&mut self, now: Instant) {
+        self.mtu.doubt(now);
+        self.search_from = None;
+    }
+
+    /// Octets of the padded packet with which an attempt is to be made now, if one is: none in the first
+    /// [`SEARCH_AFTER`].
     pub fn attempt(&mut self, now: Instant, spare: bool) -> Option<usize> {
+        if now < *self.search_from.get_or_insert(now + SEARCH_AFTER) {
+            return None;
+        }
         let headers = mtu::headers(self.link?.remote.is_ipv6());
         self.mtu.attempt(now, headers, spare)
     }
@@ -163,6 +179,7 @@ impl Path {
                 self.former = if former.is_some() { None } else { left };
                 self.link = Some(probe.link);
                 self.mtu.begin();
+                self.search_from = None;
             }
             if probe.proven {
                 self.proven = Some(now);
@@ -174,7 +191,7 @@ impl Path {
         let up = validated && !was_usable || was_silent;
         let moved = validated && !here;
         if up {
-            self.mtu.doubt(now);
+            self.search_anew(now);
         }
         Ok(Probed { validated, moved, up, count: self.probes_received })
     }
