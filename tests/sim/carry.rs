@@ -8,6 +8,7 @@ use mptunnel::tunnel::link::{Host as Name, Link};
 
 use super::attacker::{Attack, Seen};
 use super::host::{HostId, SERVER, is_local};
+use super::network::Crossing;
 use super::traffic::{App, Way};
 use super::{FIRST_APPLICATION_PORT, Happening, Sim, listener, setup};
 
@@ -110,6 +111,11 @@ impl Sim {
         let too_long = matches!(octets[..], [2 | 3, ..]) && octets.len() > line.faults.whole;
         let arrivals = if too_long { Vec::new() } else { line.pass(self.now, octets.len()) };
         line.carried += u64::from(carries(&octets) && octets[0] != OPENED && !arrivals.is_empty());
+        if octets.first() == Some(&1)
+            && let Some(log) = &mut line.log
+        {
+            log.push(Crossing { sent: self.now, arrived: arrivals.first().copied(), len: octets.len() });
+        }
         for at in arrivals {
             let octets = octets.clone();
             self.at(at, Happening::Arrival { from, to, sent: self.now, octets });

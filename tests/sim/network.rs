@@ -74,6 +74,17 @@ impl Faults {
     }
 }
 
+/// How a packet crossed a line.
+#[derive(Clone, Copy, Debug)]
+pub struct Crossing {
+    /// When it was sent.
+    pub sent: Duration,
+    /// When it arrived, or will.
+    pub arrived: Option<Duration>,
+    /// Octets of UDP payload.
+    pub len: usize,
+}
+
 /// One direction of a bridge.
 pub struct Line {
     /// What it does to packets from now on.
@@ -90,6 +101,8 @@ pub struct Line {
     pub offered: u64,
     /// Data packets that got through.
     pub carried: u64,
+    /// How each data packet crossed, if a test wants to know.
+    pub log: Option<Vec<Crossing>>,
     rng: StdRng,
     in_burst: bool,
     /// When the last packet of the queue has left.
@@ -107,6 +120,7 @@ impl Line {
             entered_len: 0,
             offered: 0,
             carried: 0,
+            log: None,
             rng: StdRng::seed_from_u64(seed),
             in_burst: false,
             sent_until: Duration::ZERO,

@@ -4,6 +4,7 @@ mod attackers;
 mod chaos;
 mod copies;
 mod delivery;
+mod figures;
 mod flows;
 mod formats;
 mod forwards;

@@ -83,7 +83,8 @@ fn the_table_shows_the_figures_of_the_snapshot_with_their_units() {
             }
             assert_eq!(worth.last().expect(&name).replace(',', ""), path.saved.to_string(), "{name}");
         }
-        let whole = line("in one piece, datagrams of up to so many octets: ");
+        let whole = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(whole.contains("in one piece, datagrams of up to so many octets: path 0"), "{shown}");
         assert!(peer.paths[0].largest_whole.sent_octets.is_some(), "it was found out");
         for path in &peer.paths {
             let (from, to) = (path.largest_whole.received_octets, path.largest_whole.sent_octets);
@@ -181,7 +182,7 @@ fn the_table_fits_its_width_with_sixteen_paths_and_the_largest_figures_and_names
 
 #[test]
 fn a_summary_tells_what_was_carried_since_the_one_before() {
-    let mut sim = paths(&[(20, 0.5), (40, 0.5), (60, 0.0)]).connect(8);
+    let mut sim = paths(&[(20, 0.5), (40, 0.5), (60, 0.0)]).connect(9);
     sim.bridges[2].set_dead(true);
     sim.streams(APP, 100);
     sim.run_for(SECOND * 60);
