@@ -12,8 +12,8 @@ use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::set::PathSet;
 use mptunnel::tunnel::wire::{
-    self, Advice, CONTROL_PACKET_LEN, ClientId, Clock, Control, FlowId, Label, Open, Packet, PathToken, SessionId,
-    Spread, Type, Whole,
+    self, Advice, CONTROL_PACKET_LEN, ClientId, Clock, Control, FlowId, Label, Open, Packet, PathToken,
+    SessionId, Spread, Type, Whole,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use snow::params::HashChoice;
@@ -142,10 +142,12 @@ impl Insider {
         let (count, clock) = (!number, Clock(number.rotate_left(7)));
         let [a, b, c, d] = number.to_be_bytes();
         let whole = Whole { known: u16::from_be_bytes([a, b]), attempt: c, heard: d, arrived: returns };
-        let control = Control { client, path, validated: returns, number, count, token, clock, advice, whole };
+        let control =
+            Control { client, path, validated: returns, number, count, token, clock, advice, whole };
         let mut packet = Vec::new();
         // Some are padded.
-        let len = if number % 3 == 0 { CONTROL_PACKET_LEN + number as usize % 1000 } else { CONTROL_PACKET_LEN };
+        let len =
+            if number % 3 == 0 { CONTROL_PACKET_LEN + number as usize % 1000 } else { CONTROL_PACKET_LEN };
         session.seal_padded(kind, control, len, &mut packet);
         Some(packet)
     }

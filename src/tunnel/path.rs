@@ -126,7 +126,7 @@ impl Path {
     }
 
     /// Octets of the padded packet with which an attempt is to be made now, if one is: none in the first
-    /// [`SEARCH_AFTER`].
+    /// three seconds.
     pub fn attempt(&mut self, now: Instant, spare: bool) -> Option<usize> {
         if now < *self.search_from.get_or_insert(now + SEARCH_AFTER) {
             return None;
