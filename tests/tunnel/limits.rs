@@ -111,8 +111,8 @@ fn a_reply_is_as_long_as_its_probe_and_data_waits_for_the_token() {
     let right = rogue.probe(0, 2, reply.token);
     let sent = exchange(&mut server, now, rogue.link(), right);
     let kinds: Vec<_> = sent.iter().map(|(_, packet)| packet[0]).collect();
-    assert_eq!(kinds, [3, 3, 1], "a padded reply and the reply, then what waited");
-    assert_eq!(sent[1].1.len(), CONTROL_PACKET_LEN);
+    assert_eq!(kinds, [3, 1], "the reply, then what waited");
+    assert_eq!(sent[0].1.len(), CONTROL_PACKET_LEN);
 }
 
 /// What a path's own address has brought is answered nowhere else. What somebody else brings sooner
