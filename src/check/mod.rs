@@ -24,9 +24,9 @@ use crate::tunnel::snapshot::{PathView, Snapshot, Status};
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// One that works is watched for so long, for its losses ...
 const WATCHED: Duration = Duration::from_secs(2);
-/// ... and at most for so long, until the largest datagram is found: most paths take two seconds, others some
-/// 30 probes.
-const ALL_WITHIN: Duration = Duration::from_secs(8);
+/// ... and at most for so long, until the largest datagram is found: it is looked for from the third second on,
+/// which takes two seconds more on most paths, and some 30 probes on others.
+const ALL_WITHIN: Duration = Duration::from_secs(12);
 
 /// Tries the bridges and prints what was found. Returns how many of how many work.
 ///
