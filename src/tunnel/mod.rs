@@ -66,8 +66,9 @@ use outbox::To;
 use probing::Probes;
 use role::{Config, Role};
 use server::Server;
+use session::Session;
 use stats::{Counters, Holdings};
-use wire::{HEADER_LEN, Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
+use wire::{Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 
 /// One end of the tunnel.
 pub struct Tunnel {
@@ -228,12 +229,7 @@ impl Tunnel {
             });
         };
         let peer = &mut self.fabric.peers[id.0];
-        let len = HEADER_LEN + sealed.len();
-        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
-        let opened = session.open_data(header, sealed);
-        peer.note(now, link, header, len, &opened);
-        let (flow, datagram) = opened?;
-        peer.heard = now;
+        let (flow, datagram) = peer.take(now, link, header, sealed, Session::open_data)?;
         let Some(local) = peer.flows.deliver(now, flow) else {
             if let Side::Server(server) = &mut self.side {
                 server.refuse(now, id, flow, Reject::UnknownFlow, &mut self.fabric);

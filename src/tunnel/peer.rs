@@ -414,16 +414,22 @@ impl Peer {
         }
     }
 
-    /// Notes which path has brought a copy of an authentic packet that has a data counter.
+    /// Opens a packet that has a data counter, as `open` does, and notes which path has brought a copy.
+    ///
+    /// # Errors
+    /// [`Reject::UnknownSession`], and those of `open`.
     #[inline]
-    pub fn note<T>(
+    pub fn take<'a, T>(
         &mut self,
         now: Instant,
         link: Link,
         header: Header,
-        len: usize,
-        opened: &Result<T, Reject>,
-    ) {
+        sealed: &'a mut [u8],
+        open: impl FnOnce(&mut Session, Header, &'a mut [u8]) -> Result<T, Reject>,
+    ) -> Result<T, Reject> {
+        let len = HEADER_LEN + sealed.len();
+        let session = self.session(header.session).ok_or(Reject::UnknownSession)?;
+        let opened = open(session, header, sealed);
         // In the session before, what still comes is the end of it.
         if matches!(opened, Ok(_) | Err(Reject::Copy))
             && self.is_current(header.session)
@@ -431,6 +437,10 @@ impl Peer {
         {
             self.steering.note(now, header.session, header.counter, path, len);
         }
+        if opened.is_ok() {
+            self.heard = now;
+        }
+        opened
     }
 
     /// The flows whose datagrams wait.

@@ -71,39 +71,44 @@ impl Session {
     /// Appends the packet that carries a datagram to `out`.
     #[inline]
     pub fn seal_data(&mut self, flow: FlowId, datagram: &[u8], out: &mut Vec<u8>) {
-        let header = Header { kind: Type::Data, session: self.remote_id, counter: self.data_sent };
-        self.data_sent += 1;
-        let octets = header.to_octets();
-        out.extend_from_slice(&octets);
-        let text = out.len();
-        out.extend_from_slice(&wire::flow_octets(flow));
-        out.extend_from_slice(datagram);
-        if self.encrypt {
-            let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
-            out.extend_from_slice(&tag);
-        }
+        let header = self.numbered(Type::Data);
+        self.put(header, self.encrypt, out, |out| {
+            out.extend_from_slice(&wire::flow_octets(flow));
+            out.extend_from_slice(datagram);
+        });
     }
 
     /// Appends the packet that asks for a flow, with a datagram if there is one, to `out`.
     pub fn seal_open(&mut self, open: &Open, datagram: Option<&[u8]>, out: &mut Vec<u8>) {
-        self.seal_numbered(Type::Open, out, |out| open.put(datagram, out));
+        let header = self.numbered(Type::Open);
+        self.put(header, true, out, |out| open.put(datagram, out));
     }
 
     /// Appends the packet that says what became of a flow to `out`.
     pub fn seal_opened(&mut self, opened: Opened, out: &mut Vec<u8>) {
-        self.seal_numbered(Type::Opened, out, |out| out.extend_from_slice(&opened.to_octets()));
+        let header = self.numbered(Type::Opened);
+        self.put(header, true, out, |out| out.extend_from_slice(&opened.to_octets()));
     }
 
-    /// Appends a packet that is sealed in both modes, with a data counter.
-    fn seal_numbered(&mut self, kind: Type, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    /// The header of the next packet with a data counter.
+    #[inline]
+    fn numbered(&mut self, kind: Type) -> Header {
         let header = Header { kind, session: self.remote_id, counter: self.data_sent };
         self.data_sent += 1;
+        header
+    }
+
+    /// Appends a packet to `out`: its header, the text that `write` appends, and, if that is to be sealed, a tag.
+    #[inline]
+    fn put(&self, header: Header, is_sealed: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         let octets = header.to_octets();
         out.extend_from_slice(&octets);
         let text = out.len();
         write(out);
-        let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
-        out.extend_from_slice(&tag);
+        if is_sealed {
+            let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
+            out.extend_from_slice(&tag);
+        }
     }
 
     /// Octets that a data packet is longer than its datagram.
@@ -117,9 +122,7 @@ impl Session {
         self.data_sent
     }
 
-    /// Opens a data packet in place, once: the window is asked before any cryptography, so that a
-    /// copy costs one bit test, and moves only after it, so that a forgery can neither move it
-    /// nor shadow the real packet.
+    /// Opens a data packet in place, once.
     ///
     /// # Errors
     /// [`Reject::Copy`], [`Reject::TooOld`], [`Reject::Forged`], [`Reject::Malformed`].
@@ -129,18 +132,10 @@ impl Session {
         header: Header,
         sealed: &'a mut [u8],
     ) -> Result<(FlowId, &'a mut [u8]), Reject> {
-        self.data_received.check(header.counter)?;
-        let text = if self.encrypt {
-            self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?
-        } else {
-            sealed
-        };
-        let parts = wire::parse_data(text)?;
-        self.data_received.accept(header.counter);
-        Ok(parts)
+        self.take(header, self.encrypt, sealed, wire::parse_data)
     }
 
-    /// Opens an open in place, once, in the same order.
+    /// Opens an open in place, once.
     ///
     /// # Errors
     /// As [`Self::open_data`].
@@ -149,23 +144,38 @@ impl Session {
         header: Header,
         sealed: &'a mut [u8],
     ) -> Result<(Open, Option<&'a mut [u8]>), Reject> {
-        self.data_received.check(header.counter)?;
-        let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
-        let parts = Open::parse(text)?;
-        self.data_received.accept(header.counter);
-        Ok(parts)
+        self.take(header, true, sealed, Open::parse)
     }
 
-    /// Opens an opened, once, in the same order.
+    /// Opens an opened, once.
     ///
     /// # Errors
     /// As [`Self::open_data`].
     pub fn take_opened(&mut self, header: Header, sealed: &mut [u8]) -> Result<Opened, Reject> {
+        self.take(header, true, sealed, |text| Opened::parse(text))
+    }
+
+    /// Opens a packet with a data counter: the window is asked before any cryptography, so that a
+    /// copy costs one bit test, and moves only after it, so that a forgery can neither move it
+    /// nor shadow the real packet.
+    #[inline]
+    fn take<'a, T>(
+        &mut self,
+        header: Header,
+        is_sealed: bool,
+        sealed: &'a mut [u8],
+        parse: impl FnOnce(&'a mut [u8]) -> Result<T, Reject>,
+    ) -> Result<T, Reject> {
         self.data_received.check(header.counter)?;
-        let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
-        let opened = Opened::parse(text)?;
+        let text = if is_sealed { self.unseal(header, sealed)? } else { sealed };
+        let parts = parse(text)?;
         self.data_received.accept(header.counter);
-        Ok(opened)
+        Ok(parts)
+    }
+
+    #[inline]
+    fn unseal<'a>(&self, header: Header, sealed: &'a mut [u8]) -> Result<&'a mut [u8], Reject> {
+        self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)
     }
 
     /// Appends a probe or a reply to `out`.
@@ -177,13 +187,10 @@ impl Session {
     pub fn seal_padded(&mut self, kind: Type, control: Control, len: usize, out: &mut Vec<u8>) {
         let header = Header { kind, session: self.remote_id, counter: self.control_sent };
         self.control_sent += 1;
-        let octets = header.to_octets();
-        out.extend_from_slice(&octets);
-        let text = out.len();
-        out.extend_from_slice(&control.to_octets());
-        out.resize(out.len() + len - CONTROL_PACKET_LEN, 0);
-        let tag = self.seal.seal(header.nonce(), &octets, &mut out[text..]);
-        out.extend_from_slice(&tag);
+        self.put(header, true, out, |out| {
+            out.extend_from_slice(&control.to_octets());
+            out.resize(out.len() + len - CONTROL_PACKET_LEN, 0);
+        });
     }
 
     /// Opens a probe or a reply, and tells whether it is a copy of one that came before: a probe
@@ -196,7 +203,7 @@ impl Session {
         if news == Err(Reject::TooOld) {
             return Err(Reject::TooOld);
         }
-        let text = self.open.open(header.nonce(), &header.to_octets(), sealed).map_err(|_| Reject::Forged)?;
+        let text = self.unseal(header, sealed)?;
         let control = Control::parse(text.get(..CONTROL_LEN).ok_or(Reject::Malformed)?)?;
         if news.is_ok() {
             self.control_received.accept(header.counter);

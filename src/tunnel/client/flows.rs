@@ -16,7 +16,8 @@ use crate::tunnel::flow::{Flow, State};
 use crate::tunnel::link::{Event, Link, PeerId, SocketId, Target};
 use crate::tunnel::peer::Peer;
 use crate::tunnel::role::Forward;
-use crate::tunnel::wire::{FlowId, HEADER_LEN, Header, Label, Open, Opened, Reject, Verdict};
+use crate::tunnel::session::Session;
+use crate::tunnel::wire::{FlowId, Header, Label, Open, Opened, Reject, Verdict};
 
 /// Listeners besides the first.
 pub const MAX_FORWARDS: usize = 64;
@@ -107,12 +108,7 @@ impl Client {
         fabric: &mut Fabric,
     ) -> Result<(), Reject> {
         let peer = &mut fabric.peers[self.peer.0];
-        let len = HEADER_LEN + sealed.len();
-        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
-        let opened = session.take_opened(header, sealed);
-        peer.note(now, link, header, len, &opened);
-        let opened = opened?;
-        peer.heard = now;
+        let opened = peer.take(now, link, header, sealed, Session::take_opened)?;
         // In the session before, it may be another process that has said so.
         if peer.is_current(header.session) {
             self.answered(now, header.counter, opened, fabric)?;

@@ -15,7 +15,8 @@ use crate::tunnel::flow::{Flow, State};
 use crate::tunnel::link::{Bind, Link, PeerId, SocketId, Target};
 use crate::tunnel::outbox::To;
 use crate::tunnel::peer::is_due;
-use crate::tunnel::wire::{FlowId, HEADER_LEN, Header, Open, Opened, Reject, Verdict};
+use crate::tunnel::session::Session;
+use crate::tunnel::wire::{FlowId, Header, Open, Opened, Reject, Verdict};
 
 /// No client gets a source port below: those are for this machine's own services.
 const LEAST_PORT: u16 = 1024;
@@ -32,12 +33,7 @@ impl Server {
     ) -> Result<(), Reject> {
         let id = *fabric.routes.get(&header.session).ok_or_else(|| self.unknown_session(header.session))?;
         let peer = &mut fabric.peers[id.0];
-        let len = HEADER_LEN + sealed.len();
-        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
-        let opened = session.take_open(header, sealed);
-        peer.note(now, link, header, len, &opened);
-        let (open, datagram) = opened?;
-        peer.heard = now;
+        let (open, datagram) = peer.take(now, link, header, sealed, Session::take_open)?;
         if datagram.is_none() {
             fabric.counters.asked += 1;
         }
