@@ -39,7 +39,8 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 /// See the module.
 #[derive(Debug)]
 pub struct Control {
-    conversations: Conversations<UnixListener>,
+    /// Those who ask.
+    pub(super) conversations: Conversations<UnixListener>,
     path: PathBuf,
     /// Device and inode, by which the socket is told from another's in its place.
     identity: (u64, u64),
@@ -89,16 +90,6 @@ impl Control {
             identity: (metadata.dev(), metadata.ino()),
             latest: Fresh::new(FRESH_FOR),
         })
-    }
-
-    /// Has the loop told of connections, under this token.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.conversations.register(registry, token)
-    }
-
-    /// When [`Self::serve`] is due, whatever happens.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.conversations.deadline()
     }
 
     /// Goes on with the answers under way, and begins new ones. Returns whether there may be more to
@@ -169,7 +160,7 @@ mod tests {
         fn new(path: &Path) -> Self {
             let poll = Poll::new().expect("a poll");
             let mut control = Control::open(path).expect("nothing is in the way");
-            control.register(poll.registry(), TOKEN).expect("a registered socket");
+            control.conversations.register(poll.registry(), TOKEN).expect("a registered socket");
             #[expect(clippy::disallowed_methods, reason = "any instant will do")]
             let now = Instant::now();
             Self { poll, control, now }
@@ -194,7 +185,7 @@ mod tests {
         let mut text = String::new();
         client.read_to_string(&mut text).expect("an answer, and its end");
         assert_eq!(text, "xxx");
-        assert_eq!(turn.control.deadline(), None);
+        assert_eq!(turn.control.conversations.deadline(), None);
         drop(turn);
         assert!(!path.exists(), "it is removed at the end");
     }
@@ -210,7 +201,7 @@ mod tests {
         let mut waiting = Client::connect(&path).expect("the system queues it");
         turn.serve(LONG);
         assert_eq!(turn.control.conversations.count(), AT_A_TIME, "no more at a time");
-        assert_eq!(turn.control.deadline(), Some(turn.now + PATIENCE));
+        assert_eq!(turn.control.conversations.deadline(), Some(turn.now + PATIENCE));
 
         turn.now += PATIENCE;
         turn.serve(3);

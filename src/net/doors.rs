@@ -27,7 +27,7 @@ pub(super) struct Doors {
 
 impl Doors {
     pub(super) fn open_control(&mut self, registry: &Registry, mut control: Control) -> io::Result<()> {
-        control.register(registry, CONTROL)?;
+        control.conversations.register(registry, CONTROL)?;
         self.control = Some(control);
         Ok(())
     }
@@ -38,7 +38,7 @@ impl Doors {
         mut door: HttpDoor,
         site: Box<dyn Site>,
     ) -> io::Result<()> {
-        door.register(registry, HTTP)?;
+        door.conversations.register(registry, HTTP)?;
         self.site = Some((door, site));
         Ok(())
     }
@@ -56,8 +56,11 @@ impl Doors {
 
     /// When there is something to do, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let control = self.control.as_ref().and_then(Control::deadline);
-        let http = self.site.iter().flat_map(|(door, site)| door.deadline().into_iter().chain(site.due()));
+        let control = self.control.as_ref().and_then(|control| control.conversations.deadline());
+        let http = self
+            .site
+            .iter()
+            .flat_map(|(door, site)| door.conversations.deadline().into_iter().chain(site.due()));
         control.into_iter().chain(http).min()
     }
 
@@ -65,7 +68,7 @@ impl Doors {
     pub(super) fn answer(&mut self, now: Instant, registry: &Registry, tunnel: &Tunnel) {
         let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
         if let Some(control) = &mut self.control
-            && (self.control_asked || is_due(control.deadline()))
+            && (self.control_asked || is_due(control.conversations.deadline()))
         {
             self.control_asked = control.serve(now, registry, CONTROL, || {
                 let mut json = serde_json::to_vec(&tunnel.snapshot(now)).expect("a snapshot is JSON");
@@ -79,7 +82,7 @@ impl Doors {
             site.note(now, &tunnel.snapshot(now));
         }
         if let Some((door, site)) = &mut self.site
-            && (self.http_asked || is_due(door.deadline()))
+            && (self.http_asked || is_due(door.conversations.deadline()))
         {
             self.http_asked =
                 door.serve(now, registry, HTTP, |path| site.content(now, path, &|| tunnel.snapshot(now)));

@@ -47,7 +47,8 @@ pub struct Content {
 /// See the module.
 #[derive(Debug)]
 pub struct HttpDoor {
-    conversations: Conversations<TcpListener>,
+    /// Those who ask.
+    pub(super) conversations: Conversations<TcpListener>,
     address: SocketAddr,
 }
 
@@ -83,16 +84,6 @@ impl HttpDoor {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Has the loop told of connections, under this token.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        self.conversations.register(registry, token)
-    }
-
-    /// When [`Self::serve`] is due, whatever happens.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.conversations.deadline()
     }
 
     /// Goes on with the answers under way, and begins new ones. Returns whether there may be more to
@@ -327,7 +318,7 @@ mod tests {
         fn new() -> Self {
             let poll = Poll::new().expect("a poll");
             let mut door = HttpDoor::open((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
-            door.register(poll.registry(), TOKEN).expect("a registered socket");
+            door.conversations.register(poll.registry(), TOKEN).expect("a registered socket");
             #[expect(clippy::disallowed_methods, reason = "any instant will do")]
             let now = Instant::now();
             Self { poll, door, now }
@@ -367,7 +358,7 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nhere"), "{text}");
         drop(client);
         turn.turn_until(|turn| turn.door.conversations.count() == 0);
-        assert_eq!(turn.door.deadline(), None);
+        assert_eq!(turn.door.conversations.deadline(), None);
     }
 
     #[test]
@@ -377,7 +368,7 @@ mod tests {
         turn.turn_until(|turn| turn.door.conversations.count() == TcpListener::AT_A_TIME);
         let mut next = turn.client();
         next.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the system queues it");
-        assert_eq!(turn.door.deadline(), Some(turn.now + TcpListener::PATIENCE));
+        assert_eq!(turn.door.conversations.deadline(), Some(turn.now + TcpListener::PATIENCE));
         turn.now += TcpListener::PATIENCE;
         turn.turn();
         let mut text = String::new();
