@@ -9,13 +9,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::tunnel::flow::MAX_MAX_FLOWS;
 use crate::tunnel::key::Key;
 use crate::tunnel::link::Host;
+use crate::tunnel::wire::NAME_LEN_MAX;
 
 /// Characters of a value that a message shows: any address, and any name worth reading.
 const SHOWN_LEN_MAX: usize = 80;
 
-/// The longest host name and the longest part of one, in octets (RFC 1035 section 2.3.4; of the 255
-/// there, two are the length octet in front and the root behind).
-const NAME_LEN_MAX: usize = 253;
+/// The longest part of a host name, in octets (RFC 1035 section 2.3.4).
 const LABEL_LEN_MAX: usize = 63;
 
 /// A user's word in quotes for a message: without control characters, not endless, and no key,
@@ -120,7 +119,7 @@ fn what_is_wrong_with_name(name: &str) -> Option<String> {
     if !last.is_empty() && last.bytes().all(|octet| octet.is_ascii_digit()) {
         return Some("is not an IPv4 address, which has four numbers from 0 to 255".into());
     }
-    if relative.len() > NAME_LEN_MAX {
+    if name.len() > NAME_LEN_MAX {
         return Some(format!("is not a host: a name has at most {NAME_LEN_MAX} characters"));
     }
     for label in relative.split('.') {
@@ -221,6 +220,8 @@ mod tests {
     fn what_is_no_host_is_refused_with_the_reason() {
         let long_label = format!("{}.org", "a".repeat(64));
         let long_name = "a.".repeat(127) + "a";
+        // The dot at the end counts: it travels too.
+        let dotted = long_name[2..].to_owned() + ".";
         for (word, reason) in [
             ("1.2.3.4:4000", "write \"1.2.3.4 4000\""),
             ("bridge.org:4000", "write \"bridge.org 4000\""),
@@ -240,6 +241,7 @@ mod tests {
             ("-a.org", "begins or ends with"),
             (&long_label, "more than 63"),
             (&long_name, "at most 253"),
+            (&dotted, "at most 253"),
         ] {
             let error = host(word).expect_err(word);
             assert!(error.contains(reason), "{word}: {error}");

@@ -52,7 +52,7 @@ pub mod control;
 pub mod open;
 
 pub use control::{Advice, CONTROL_LEN, Clock, Control, PADDED_PACKET_LEN, Spread, Whole};
-pub use open::{Label, OPENED_LEN, Open, Opened, Verdict};
+pub use open::{Label, NAME_LEN_MAX, OPENED_LEN, Open, Opened, Verdict};
 
 /// The protocol's version, in every init.
 pub const VERSION: u8 = 1;

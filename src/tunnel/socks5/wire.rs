@@ -15,6 +15,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::tunnel::link::{Endpoint, Host};
+use crate::tunnel::wire::NAME_LEN_MAX;
 
 /// The version that begins a greeting, a request and their answers.
 pub const VERSION: u8 = 5;
@@ -275,7 +276,7 @@ fn host(name: &[u8]) -> Option<Host> {
     let usual = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_.".contains(octet);
     let parts = text.strip_suffix('.').unwrap_or(text);
     let good = name.iter().all(usual)
-        && parts.len() <= 253
+        && name.len() <= NAME_LEN_MAX
         && parts.split('.').all(|part| (1..=63).contains(&part.len()));
     good.then(|| Host::Name(text.to_owned()))
 }

@@ -40,7 +40,8 @@ const OPEN_LEN: usize = FLOW_LEN + 1 + 8 + 2 + 1;
 const _: () = assert!(OPEN_LEN == 15);
 const PORT_LEN: usize = 2;
 const NO_DATAGRAM: u8 = 1;
-/// The longest name, in octets (RFC 1035 section 2.3.4 without the length in front and the root).
+/// The longest name, in octets, with the dot at its end if it has one (RFC 1035 section 2.3.4: of the 255
+/// there, two are the length octet in front and the root behind).
 pub const NAME_LEN_MAX: usize = 253;
 /// Octets of an opened's text.
 pub const OPENED_LEN: usize = 35;

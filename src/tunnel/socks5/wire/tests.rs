@@ -139,7 +139,7 @@ fn a_name_is_one_that_can_be_looked_up_and_an_address_written_out_is_an_address(
     ] {
         assert_eq!(Address::Name(name, 53).endpoint(), None, "{name:?}");
     }
-    for name in [format!("{longest}a"), "a".repeat(64)] {
+    for name in [format!("{longest}a"), format!("{longest}."), "a".repeat(64)] {
         assert_eq!(Address::Name(name.as_bytes(), 53).endpoint(), None);
     }
 }
