@@ -20,6 +20,7 @@ use crate::status::{self, Look, Summary};
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::role::{Role, Security};
 use crate::tunnel::snapshot::{Program, Snapshot};
+use crate::tunnel::takes_a_restart;
 use crate::web::Web;
 
 /// Wrong use: another start will fail in the same way until the user changes something.
@@ -230,11 +231,7 @@ pub fn reload(args: &ClientArgs, running: &Security, metrics: Option<SocketAddr>
     let asked = read.as_ref().map_or(metrics, |settings| settings.metrics);
     if asked != metrics {
         let named = |address: Option<SocketAddr>| address.map_or("nowhere".into(), |at| at.to_string());
-        warn!(
-            "metrics is {} now, which takes a restart: until then it stays {}",
-            named(asked),
-            named(metrics)
-        );
+        warn!("{}", takes_a_restart("metrics", named(asked), named(metrics)));
     }
     tell_of_reading(&args.config, read)
 }

@@ -33,8 +33,9 @@ const CANDIDATES: usize = 6;
 /// A datagram is missed no earlier than this after a later one arrived, besides what the paths
 /// differ in delay.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Without a target, the others are too bad for a backup to stay idle when they lose this part.
-const BEARABLE: f64 = 0.01;
+/// A path that loses a greater part, either way, is called lossy. Without a target, the others are too bad for a
+/// backup to stay idle when they lose this.
+pub const BEARABLE: f64 = 0.01;
 /// A path is dead when half of the datagrams of this time are missing.
 const DEAD_AFTER: Duration = Duration::from_millis(400);
 /// Fewer missing datagrams than this mean nothing by themselves.

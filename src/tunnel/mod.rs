@@ -28,6 +28,7 @@ pub mod link;
 pub mod meter;
 pub mod mtu;
 mod outbox;
+mod pace;
 pub mod path;
 mod peer;
 pub mod probing;
@@ -48,6 +49,7 @@ mod view;
 pub mod window;
 pub mod wire;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -70,11 +72,15 @@ use session::Session;
 use stats::{Counters, Holdings};
 use wire::{Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 
+/// What is said of a setting that is another one in a file that was read anew.
+pub(crate) fn takes_a_restart(setting: &str, now: impl fmt::Display, before: impl fmt::Display) -> String {
+    format!("{setting} is {now} now, which takes a restart: until then it stays {before}")
+}
+
 /// One end of the tunnel.
 pub struct Tunnel {
     side: Side,
     listen: SocketAddr,
-    since: Instant,
     fabric: Fabric,
 }
 
@@ -104,7 +110,7 @@ impl Tunnel {
             }
         };
         fabric.events.push_front(Event::Open(LISTENER, Bind::Listen(listen)));
-        Self { side, listen, since: now, fabric }
+        Self { side, listen, fabric }
     }
 
     /// Takes what can be changed while it runs from a configuration that was read anew: a client's
@@ -119,8 +125,7 @@ impl Tunnel {
             _ => return debug_assert!(false, "no tunnel changes sides"),
         };
         if role.listen != self.listen {
-            let (listen, before) = (role.listen, self.listen);
-            let text = format!("listen is {listen} now, which takes a restart: until then it stays {before}");
+            let text = takes_a_restart("listen", role.listen, self.listen);
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         if config.security.keys.shared() != self.fabric.security.keys.shared() {
@@ -128,9 +133,7 @@ impl Tunnel {
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         if role.max_flows != self.fabric.flow_limits.most {
-            let (most, before) = (role.max_flows, self.fabric.flow_limits.most);
-            let text =
-                format!("max-flows is {most} now, which takes a restart: until then it stays {before}");
+            let text = takes_a_restart("max-flows", role.max_flows, self.fabric.flow_limits.most);
             self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
         }
         client.listen(now, role.forwards, &mut self.fabric);
@@ -160,16 +163,18 @@ impl Tunnel {
             return Err(Reject::TooLarge);
         }
         let fabric = &mut self.fabric;
-        let (id, flow, datagram) = match (fabric.locals.get(&(link.socket, link.remote)), &mut self.side) {
-            (Some(&(peer, flow)), _) => (peer, flow, octets),
-            (None, Side::Client(client)) if link.socket.relays() => {
-                client.named_flow(now, link, octets, fabric)?
+        let known = || fabric.locals.get(&(link.socket, link.remote)).copied();
+        let (id, flow, datagram) = match &mut self.side {
+            // Whose datagrams say themselves where they go.
+            Side::Client(client) if link.socket.relays() => client.named_flow(now, link, octets, fabric)?,
+            side => {
+                let (id, flow) = match (known(), side) {
+                    (Some(known), _) => known,
+                    (None, Side::Client(client)) => client.open_flow(now, link, fabric)?,
+                    (None, Side::Server(_)) => return Err(Reject::UnknownFlow),
+                };
+                (id, flow, octets)
             }
-            (None, Side::Client(client)) => {
-                let (peer, flow) = client.open_flow(now, link, fabric)?;
-                (peer, flow, octets)
-            }
-            (None, Side::Server(_)) => return Err(Reject::UnknownFlow),
         };
         if let Side::Client(client) = &mut self.side {
             client.active(now, fabric);

@@ -11,6 +11,7 @@ use super::keyring::KeyId;
 use super::link::{Link, PeerId};
 use super::meter::Amount;
 use super::outbox::{Outbox, Reach, To};
+use super::pace::Pace;
 use super::path::{BACKUP_USABLE_FOR, Path};
 use super::session::Session;
 use super::set::PathSet;
@@ -33,6 +34,9 @@ const WAITING_LEN: usize = 256 * 1024;
 const WAITING_FOR: Duration = Duration::from_secs(3);
 /// The same is neither asked nor answered more often than this, where nothing else comes of it.
 const SPEAK_EVERY: Duration = Duration::from_millis(50);
+/// A peer is told this often that it has no such flow, and so many times at once.
+const REFUSED_EVERY: Duration = Duration::from_millis(1);
+const REFUSED_AT_ONCE: u32 = 64;
 
 /// Whether something may be said again.
 pub fn is_due(now: Instant, spoken: Option<Instant>) -> bool {
@@ -68,29 +72,7 @@ pub struct Peer {
     waiting: VecDeque<(Instant, FlowId, Box<[u8]>)>,
     waiting_len: usize,
     /// What it may still be told of flows that it does not have.
-    pub refusals: Refusals,
-}
-
-/// How often a peer is told that it has no such flow.
-#[derive(Debug, Default)]
-pub struct Refusals {
-    /// Up to when it has been told in advance.
-    until: Option<Instant>,
-}
-
-impl Refusals {
-    const EVERY: Duration = Duration::from_millis(1);
-    const AT_ONCE: u32 = 64;
-
-    /// Whether it may be told once more.
-    pub fn take(&mut self, now: Instant) -> bool {
-        let until = self.until.map_or(now, |until| until.max(now));
-        let may = until < now + Self::EVERY * Self::AT_ONCE;
-        if may {
-            self.until = Some(until + Self::EVERY);
-        }
-        may
-    }
+    pub refusals: Pace,
 }
 
 /// The links that a copy goes out on.
@@ -124,7 +106,7 @@ impl Peer {
             cut_above: usize::MAX,
             waiting: VecDeque::new(),
             waiting_len: 0,
-            refusals: Refusals::default(),
+            refusals: Pace::new(REFUSED_EVERY, REFUSED_AT_ONCE),
         }
     }
 
@@ -244,6 +226,13 @@ impl Peer {
 
     /// How the server sees a path: by the probes that come.
     pub fn outlook(&self, now: Instant, number: usize) -> Outlook {
+        let link = self.paths[number].link;
+        let bridge = link.map_or_else(|| "not proven yet".to_owned(), |link| link.remote.to_string());
+        Outlook { bridge, interface: None, status: self.status(now, number), rtt: None, unanswered: None }
+    }
+
+    /// How a path of a server's is doing.
+    pub fn status(&self, now: Instant, number: usize) -> Status {
         let path = &self.paths[number];
         let age = path.heard.map(|heard| now.saturating_duration_since(heard));
         // An idle backup is seldom probed.
@@ -251,13 +240,11 @@ impl Peer {
             true => BACKUP_USABLE_FOR,
             false => SILENT_AFTER,
         };
-        let heard = age.is_some_and(|age| age < limit);
-        let (bridge, status) = match path.link {
-            None => ("not proven yet".to_owned(), Status::Probing),
-            Some(link) if heard => (link.remote.to_string(), Status::Up),
-            Some(link) => (link.remote.to_string(), Status::Silent),
-        };
-        Outlook { bridge, interface: None, status, rtt: None, unanswered: None }
+        match path.link {
+            None => Status::Probing,
+            Some(_) if age.is_some_and(|age| age < limit) => Status::Up,
+            Some(_) => Status::Silent,
+        }
     }
 
     /// Finds out anew which paths carry copies, and sends what waited for one.
@@ -289,7 +276,7 @@ impl Peer {
             if now.saturating_duration_since(since) < WAITING_FOR
                 && self.pass(now, flow, &datagram, outbox) == Ok(false)
             {
-                self.wait(since, flow, &datagram);
+                self.wait(since, flow, datagram);
             }
         }
     }
@@ -327,7 +314,7 @@ impl Peer {
             return Ok(0);
         }
         self.drop_late(now);
-        Ok(self.wait(now, id, datagram))
+        Ok(self.wait(now, id, datagram.into()))
     }
 
     /// Sends a datagram, if it can go now.
@@ -467,9 +454,9 @@ impl Peer {
         }
     }
 
-    fn wait(&mut self, since: Instant, flow: FlowId, datagram: &[u8]) -> usize {
-        self.waiting.push_back((since, flow, datagram.into()));
+    fn wait(&mut self, since: Instant, flow: FlowId, datagram: Box<[u8]>) -> usize {
         self.waiting_len += datagram.len();
+        self.waiting.push_back((since, flow, datagram));
         let mut pushed_out = 0;
         while self.waiting.len() > WAITING || self.waiting_len > WAITING_LEN {
             let (_, _, oldest) = self.waiting.pop_front().expect("what is too long is not empty");

@@ -28,6 +28,7 @@ use super::handshake;
 use super::keyring::KeyId;
 use super::link::{Endpoint, Link, PeerId, SocketId};
 use super::outbox::To;
+use super::pace::Pace;
 use super::path::{Arrival, MAX_PATHS, Path, Probed};
 use super::role::ServerRole;
 use super::session::Session;
@@ -72,8 +73,8 @@ pub struct Server {
     answered: HashMap<Box<[u8; INIT_LEN]>, ([u8; RESPONSE_LEN], Instant)>,
     clients: HashMap<(KeyId, ClientId), PeerId>,
     tokens: Tokens,
-    /// Up to when handshakes have been answered in advance.
-    answered_until: Instant,
+    /// How often handshakes are answered.
+    handshakes: Pace,
     names_handshakes: NamesHandshakes,
     housekeeping: Instant,
     /// When paths are to be chosen anew, for the clients that want it quick.
@@ -104,7 +105,7 @@ impl Server {
             answered,
             clients,
             tokens,
-            answered_until: now,
+            handshakes: Pace::new(HANDSHAKE_EVERY, HANDSHAKES_AT_ONCE),
             names_handshakes: NamesHandshakes::default(),
             housekeeping: now,
             steer_at: None,
@@ -183,7 +184,7 @@ impl Server {
         if self.pending.len() >= MAX_PENDING || self.answered.len() >= MAX_ANSWERED {
             return Err(Reject::HandshakeLimit);
         }
-        if self.answered_until >= now + HANDSHAKE_EVERY * HANDSHAKES_AT_ONCE {
+        if self.handshakes.is_busy(now) {
             return Err(Reject::HandshakeRate);
         }
         let claimed = InitHeader::parse(init).1.key;
@@ -194,7 +195,7 @@ impl Server {
         let (keys, key, response) = handshake::respond(&fabric.security, init, id, &mut fabric.rng)?;
         fabric.forget_randomness();
         // One that was made with another key has cost little, and takes nobody's place.
-        self.answered_until = self.answered_until.max(now) + HANDSHAKE_EVERY;
+        self.handshakes.note(now);
         if fabric.security.keys.name(key).is_some() {
             self.names_handshakes.note(now, key);
         }
@@ -373,7 +374,7 @@ impl Server {
 fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
     for (id, peer) in &mut fabric.peers {
         for number in 0..peer.paths.len() {
-            let silent = peer.outlook(now, number).status == Status::Silent;
+            let silent = peer.status(now, number) == Status::Silent;
             let path = &mut peer.paths[number];
             let Some(heard) = path.heard.filter(|_| silent && !path.said_silent) else { continue };
             path.said_silent = true;

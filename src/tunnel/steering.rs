@@ -24,8 +24,8 @@ const ADVICE_LASTS: Duration = Duration::from_millis(1500);
 const SAMPLES_COST: u32 = 16;
 /// Nothing is watched when nothing has come for this long.
 const REST_AFTER: Duration = Duration::from_secs(60);
-/// What is said of a path's recent loss, and of its loss in the long run.
-const RECENT: Duration = Duration::from_secs(10);
+/// What is said of recent loss; in the long run it is that of [`journal::KEPT`].
+pub const RECENT: Duration = Duration::from_secs(10);
 /// How often that is found out.
 const SAY_EVERY: Duration = Duration::from_secs(1);
 

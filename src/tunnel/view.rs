@@ -2,20 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use super::choice::BEARABLE;
 use super::chronicle::Entry;
 use super::peer::Peer;
 use super::session::Session;
 use super::set::PathSet;
 use super::snapshot::*;
+use super::steering::RECENT;
 use super::{Side, Tunnel, journal};
 
-/// What is said of recent loss; in the long run it is that of [`journal::KEPT`].
-const RECENT: Duration = Duration::from_secs(10);
 /// Paths with a higher correlation of their losses fail together.
 const TOGETHER: f64 = 0.2;
-/// A path that loses more, either way, is called lossy: the loss from which on a backup helps out where
-/// the user has set no target.
-const LOSSY: f64 = 0.01;
 
 fn whole_view(peer: &Peer, path: usize) -> WholeView {
     let overhead = peer.current().map(Session::overhead_len);
@@ -39,7 +36,7 @@ impl Tunnel {
             schema: SCHEMA,
             program,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_s: now.saturating_duration_since(self.since).as_secs_f64(),
+            uptime_s: now.saturating_duration_since(self.fabric.begun).as_secs_f64(),
             listen: self.listen.to_string(),
             target,
             encryption: fabric.security.encrypt,
@@ -56,7 +53,7 @@ impl Tunnel {
         let entries = self.fabric.chronicle.entries();
         let view = |(number, Entry { at, kind, text }): (u64, &Entry)| EventView {
             number,
-            at_s: at.saturating_duration_since(self.since).as_secs_f64(),
+            at_s: at.saturating_duration_since(self.fabric.begun).as_secs_f64(),
             ago_s: now.saturating_duration_since(*at).as_secs_f64(),
             kind: *kind,
             text: text.clone(),
@@ -114,7 +111,7 @@ impl Tunnel {
         let loss_received = LossView { last_10s: loss(RECENT), last_5min: loss(journal::KEPT) };
         let up = outlook.status == Status::Up;
         let [last_10s, last_5min] = if up { steering.told(number) } else { [None; 2] };
-        let lossy = [loss_received.last_10s, last_10s].into_iter().flatten().any(|loss| loss > LOSSY);
+        let lossy = [loss_received.last_10s, last_10s].into_iter().flatten().any(|loss| loss > BEARABLE);
         let first: u64 = steering.brought().iter().map(|path| path.first).sum();
         let brought = steering.brought().get(number).copied().unwrap_or_default();
         let path = &peer.paths[number];

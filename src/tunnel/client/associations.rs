@@ -4,13 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::Client;
-use super::flows::label;
+use super::flows::{label, new_flow};
 use crate::tunnel::fabric::Fabric;
-use crate::tunnel::flow::{Flow, State};
 use crate::tunnel::link::{Event, Link, PeerId, SocketId, Target};
 use crate::tunnel::socks5::association::Socks5;
 use crate::tunnel::socks5::gate::Sender;
-use crate::tunnel::wire::{FlowId, Open, Reject};
+use crate::tunnel::wire::{FlowId, Reject};
 
 impl Client {
     /// Begins the association of a SOCKS5 client at `theirs`, with a socket of ours at `ours`. `None`
@@ -67,15 +66,12 @@ impl Client {
         if let Some(flow) = associations.flow(local.socket, &target, flows) {
             return Ok((self.peer, flow, datagram));
         }
-        if flows.is_full() {
-            return Err(Reject::FlowLimit);
-        }
-        let flow = flows.free_id();
         // Its socket has another port each time, so it is known by where SOCKS5 clients connect to.
         let label = label(&self.machine, associations.config.listen, local.remote);
-        let open = Open { flow, label, port: 0, target: Target::Named(target.clone()) };
-        flows.insert(Flow::new(now, local, open, State::Opening));
-        associations.add_flow(local.socket, target, flow);
-        Ok((self.peer, flow, datagram))
+        let flow = new_flow(now, local, label, Target::Named(target.clone()), flows)?;
+        let id = flow.open.flow;
+        flows.insert(flow);
+        associations.add_flow(local.socket, target, id);
+        Ok((self.peer, id, datagram))
     }
 }

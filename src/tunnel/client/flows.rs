@@ -12,7 +12,7 @@ use siphasher::sip::SipHasher24;
 use super::Client;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::{Fabric, LISTENER};
-use crate::tunnel::flow::{Flow, State};
+use crate::tunnel::flow::{Flow, Flows, State};
 use crate::tunnel::link::{Event, Link, PeerId, SocketId, Target};
 use crate::tunnel::peer::Peer;
 use crate::tunnel::role::Forward;
@@ -78,6 +78,24 @@ pub(super) fn label(machine: &str, listener: SocketAddr, application: SocketAddr
     Label(hasher.finish())
 }
 
+/// A flow that the server does not know yet.
+///
+/// # Errors
+/// There are as many as there may be.
+pub(super) fn new_flow(
+    now: Instant,
+    local: Link,
+    label: Label,
+    target: Target,
+    flows: &mut Flows,
+) -> Result<Flow, Reject> {
+    if flows.is_full() {
+        return Err(Reject::FlowLimit);
+    }
+    let open = Open { flow: flows.free_id(), label, port: 0, target };
+    Ok(Flow::new(now, local, open, State::Opening))
+}
+
 impl Client {
     /// Gives an application's address a flow.
     pub fn open_flow(
@@ -89,13 +107,11 @@ impl Client {
         let listener = self.listeners.iter().find(|listener| listener.socket == local.socket);
         let Listener { address, target, .. } = listener.ok_or(Reject::UnknownFlow)?;
         let flows = &mut fabric.peers[self.peer.0].flows;
-        if flows.is_full() {
-            return Err(Reject::FlowLimit);
-        }
-        let (flow, label) = (flows.free_id(), label(&self.machine, *address, local.remote));
-        let open = Open { flow, label, port: 0, target: target.clone() };
-        fabric.add_flow(self.peer, Flow::new(now, local, open, State::Opening));
-        Ok((self.peer, flow))
+        let label = label(&self.machine, *address, local.remote);
+        let flow = new_flow(now, local, label, target.clone(), flows)?;
+        let id = flow.open.flow;
+        fabric.add_flow(self.peer, flow);
+        Ok((self.peer, id))
     }
 
     /// Takes what the server says of a flow.

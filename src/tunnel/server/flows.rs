@@ -92,7 +92,7 @@ impl Server {
         let remote = match self.find(now, &open.target, fabric)? {
             Found::At(remote) => remote,
             Found::Soon(name) => {
-                self.names.hold(name, fabric.peers[id.0].client, id, open, datagram)?;
+                self.names.hold(name, id, open, datagram)?;
                 fabric.counters.held += u64::from(datagram.is_some());
                 return Ok(None);
             }
@@ -162,7 +162,8 @@ impl Server {
             _ => Verdict::Unknown,
         };
         let peer = &mut fabric.peers[id.0];
-        if peer.refusals.take(now) {
+        if !peer.refusals.is_busy(now) {
+            peer.refusals.note(now);
             peer.answer(Opened { flow, verdict, port: 0, address: None }, &mut fabric.outbox);
         }
     }
@@ -183,10 +184,7 @@ impl Server {
     /// What waited for a name that is now looked up.
     pub(super) fn take_held(&mut self, now: Instant, name: u32, fabric: &mut Fabric) {
         for held in self.names.release(name) {
-            let is_there = fabric.peers.get(held.peer.0).is_some_and(|peer| peer.client == held.client);
-            if is_there
-                && let Err(reject) = self.take(now, held.peer, held.open, held.datagram.as_deref(), fabric)
-            {
+            if let Err(reject) = self.take(now, held.peer, held.open, held.datagram.as_deref(), fabric) {
                 fabric.counters.reject(reject);
             }
         }

@@ -15,6 +15,7 @@ use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::keyring::{KeyId, Keys};
 use crate::tunnel::link::PeerId;
+use crate::tunnel::pace::Pace;
 use crate::tunnel::wire::{InitHeader, Reject};
 
 /// Processes of one name: enough for some machines that share a key, and for one that is started again
@@ -27,25 +28,24 @@ const SILENT_AFTER: Duration = Duration::from_secs(5);
 const HANDSHAKE_EVERY: Duration = Duration::from_millis(20);
 const HANDSHAKES_AT_ONCE: u32 = 50;
 
-/// Up to when handshakes of a key have been answered in advance.
+/// How often handshakes of each key have been answered.
 #[derive(Debug, Default)]
-pub(super) struct NamesHandshakes(HashMap<KeyId, Instant>);
+pub(super) struct NamesHandshakes(HashMap<KeyId, Pace>);
 
 impl NamesHandshakes {
     /// Whether the key has had its share. Whoever only says that he has the key counts for nothing here.
     pub(super) fn is_busy(&self, now: Instant, key: KeyId) -> bool {
-        self.0.get(&key).is_some_and(|until| *until >= now + HANDSHAKE_EVERY * HANDSHAKES_AT_ONCE)
+        self.0.get(&key).is_some_and(|pace| pace.is_busy(now))
     }
 
     /// Notes that a handshake was made with this key.
     pub(super) fn note(&mut self, now: Instant, key: KeyId) {
-        let until = self.0.entry(key).or_insert(now);
-        *until = (*until).max(now) + HANDSHAKE_EVERY;
+        self.0.entry(key).or_insert(Pace::new(HANDSHAKE_EVERY, HANDSHAKES_AT_ONCE)).note(now);
     }
 
     /// Forgets what is past.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.0.retain(|_, until| now < *until);
+        self.0.retain(|_, pace| !pace.is_past(now));
     }
 }
 

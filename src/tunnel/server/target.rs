@@ -15,7 +15,7 @@ use super::Server;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{Endpoint, Event, Host, NameId, PeerId, Target};
-use crate::tunnel::wire::{ClientId, Open, Reject};
+use crate::tunnel::wire::{Open, Reject};
 
 /// The target's name is looked up again this often; new flows go to the new address.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -197,7 +197,6 @@ struct Name {
 /// What waits for a name.
 pub(super) struct Held {
     pub(super) peer: PeerId,
-    pub(super) client: ClientId,
     pub(super) open: Open,
     pub(super) datagram: Option<Box<[u8]>>,
 }
@@ -262,7 +261,6 @@ impl Names {
     pub(super) fn hold(
         &mut self,
         number: u32,
-        client: ClientId,
         peer: PeerId,
         open: Open,
         datagram: Option<&[u8]>,
@@ -272,7 +270,7 @@ impl Names {
             return Err(Reject::QueueFull);
         }
         let entry = self.names.get_mut(&number).expect("it is being looked up");
-        entry.held.push(Held { peer, client, open, datagram: datagram.map(Into::into) });
+        entry.held.push(Held { peer, open, datagram: datagram.map(Into::into) });
         self.held += 1;
         self.held_len += len;
         Ok(())
