@@ -141,6 +141,7 @@ impl Socks5 {
         while let Some(&(until, token)) = self.unsettled.first()
             && until <= now
         {
+            self.unsettled.pop_first();
             self.give_up(now, token, Refusal::Late, tunnel);
         }
         if self.retry_at.take_if(|at| *at <= now).is_some() {
@@ -183,7 +184,7 @@ impl Socks5 {
         let keepalive = keepalive.with_interval(KEEPALIVE_INTERVAL);
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         if self.unsettled.len() >= UNSETTLED_MAX
-            && let Some(&(_, token)) = self.unsettled.first()
+            && let Some((_, token)) = self.unsettled.pop_first()
         {
             self.give_up(now, token, Refusal::Crowded, tunnel);
         }
@@ -228,20 +229,25 @@ impl Socks5 {
         // Closing the stream takes it from the poll too.
     }
 
+    /// Has it noted by when a connection ends, which was `before`.
+    fn reschedule(&mut self, token: Token, before: Option<Instant>) {
+        let until = self.clients.get(&token).and_then(|client| client.until);
+        if before != until {
+            before.map(|before| self.unsettled.remove(&(before, token)));
+            until.map(|until| self.unsettled.insert((until, token)));
+        }
+    }
+
     /// Goes on with a connection of which there is news.
     pub(super) fn ready(&mut self, now: Instant, token: Token, tunnel: &mut Tunnel) {
         let Some(client) = self.clients.get_mut(&token) else { return };
         let (before, remote) = (client.until, client.remote);
         let mut refused = None;
         let outcome = client.go_on(now, tunnel, &mut refused);
-        let until = client.until;
         if let State::Opening(socket) = client.state {
             self.relays.insert(socket, token);
         }
-        if before != until {
-            before.map(|before| self.unsettled.remove(&(before, token)));
-            until.map(|until| self.unsettled.insert((until, token)));
-        }
+        self.reschedule(token, before);
         if let Some(refusal) = refused {
             tunnel.refuse_socks5(now, remote, refusal);
         }
@@ -267,13 +273,12 @@ impl Socks5 {
     ) {
         let Some(&token) = self.relays.get(&socket) else { return };
         let Some(client) = self.clients.get_mut(&token) else { return };
+        let before = client.until;
         match address {
             Some(address) => {
                 wire::write_reply(Reply::Succeeded, address, &mut client.out);
                 client.state = State::Associated(socket);
-                if let Some(until) = client.until.take() {
-                    self.unsettled.remove(&(until, token));
-                }
+                client.until = None;
             }
             None => {
                 self.relays.remove(&socket);
@@ -282,6 +287,7 @@ impl Socks5 {
                 tunnel.refuse_socks5(now, remote, Refusal::NoSocket);
             }
         }
+        self.reschedule(token, before);
         self.ready(now, token, tunnel);
     }
 }

@@ -267,4 +267,10 @@ fn a_client_is_told_where_no_socket_can_be_opened() {
     assert_eq!(turn.heard(&mut client), None);
     assert_eq!(turn.refused(), Refusals { no_socket: 1, ..Refusals::default() });
     assert_eq!(turn.associations(), 0);
+    // It has the time of all who have got their last answer, and nothing is left of it.
+    assert_eq!(turn.socks5.deadline(), Some(turn.now + FAREWELL));
+    turn.now += PATIENCE;
+    turn.turn(Duration::ZERO);
+    assert!(turn.socks5.clients.is_empty() && turn.socks5.relays.is_empty());
+    assert_eq!(turn.socks5.deadline(), None);
 }
