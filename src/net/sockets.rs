@@ -358,18 +358,21 @@ fn listener(address: SocketAddr) -> io::Result<socket2::Socket> {
     }
 }
 
-/// Who sent a datagram, an IPv4 address as such. `None` for port 0, to which nothing can be sent: it
-/// is forged.
+/// Who sent a datagram. `None` for port 0, to which nothing can be sent: it is forged.
 fn sender(address: SocketAddr) -> Option<SocketAddr> {
-    let address = match address {
+    Some(plain(address)).filter(|address| address.port() != 0)
+}
+
+/// An address of the system's without what is not part of it: an IPv4 address is told as such.
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    match address {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
             Some(ip) => (ip, v6.port()).into(),
-            // A link-local address is one with its interface; the flow label is not the sender's.
+            // A link-local address is one with its interface; the flow label is not its owner's.
             None => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
         },
         v4 => v4,
-    };
-    (address.port() != 0).then_some(address)
+    }
 }
 
 /// Whether a packet was not sent because there is no room for it now.

@@ -17,6 +17,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use zeroize::Zeroizing;
 
+use super::sockets::plain;
 use crate::tunnel::Tunnel;
 use crate::tunnel::link::SocketId;
 use crate::tunnel::socks5::association::Refusal;
@@ -194,7 +195,7 @@ impl Socks5 {
         let until = now + PATIENCE;
         let client = Client {
             stream,
-            local: SocketAddr::new(local.ip().to_canonical(), 0),
+            local: with_any_port(local),
             remote: remote.ip().to_canonical(),
             state: State::Negotiating(Box::default()),
             out: Vec::new(),
@@ -361,6 +362,13 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Where datagrams go that belong to a connection at this address: a port of their own.
+fn with_any_port(local: SocketAddr) -> SocketAddr {
+    let mut address = plain(local);
+    address.set_port(0);
+    address
 }
 
 fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {

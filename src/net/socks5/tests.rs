@@ -274,3 +274,16 @@ fn a_client_is_told_where_no_socket_can_be_opened() {
     assert!(turn.socks5.clients.is_empty() && turn.socks5.relays.is_empty());
     assert_eq!(turn.socks5.deadline(), None);
 }
+
+#[test]
+fn datagrams_go_to_the_address_of_the_connection_and_a_link_local_one_keeps_its_interface() {
+    for (connection, datagrams) in [
+        ("192.0.2.1:1080", "192.0.2.1:0"),
+        ("[::ffff:192.0.2.1]:1080", "192.0.2.1:0"),
+        ("[2001:db8::1]:1080", "[2001:db8::1]:0"),
+        ("[fe80::1%3]:1080", "[fe80::1%3]:0"),
+    ] {
+        let [connection, datagrams] = [connection, datagrams].map(|text| text.parse().expect("an address"));
+        assert_eq!(with_any_port(connection), datagrams);
+    }
+}
