@@ -14,7 +14,10 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 /// Connections accepted in one turn, so that packets have theirs.
-const ACCEPTED_IN_A_TURN: usize = 8;
+pub(super) const ACCEPTED_IN_A_TURN: usize = 8;
+/// Where the system refuses a connection, it is asked again after this time: it tells only once of those that
+/// wait.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// Octets heard in one call.
 const HEARD_AT_A_TIME: usize = 4096;
 /// Calls that hear what is said after the answer.
@@ -45,6 +48,8 @@ pub(super) trait Door: Source {
 pub(super) struct Conversations<D: Door> {
     door: D,
     open: Vec<Conversation<D::Stream>>,
+    /// When to try again to accept, where the system has refused it.
+    retry_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -58,7 +63,7 @@ struct Conversation<S> {
 
 impl<D: Door> Conversations<D> {
     pub(super) const fn new(door: D) -> Self {
-        Self { door, open: Vec::new() }
+        Self { door, open: Vec::new(), retry_at: None }
     }
 
     /// Has the loop told of connections, under this token.
@@ -68,7 +73,7 @@ impl<D: Door> Conversations<D> {
 
     /// When [`Self::serve`] is due, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.open.iter().map(|conversation| conversation.until).min()
+        self.open.iter().map(|conversation| conversation.until).chain(self.retry_at).min()
     }
 
     /// Goes on with the conversations under way, and begins new ones. `answer` is given what was heard
@@ -81,18 +86,19 @@ impl<D: Door> Conversations<D> {
         token: Token,
         mut answer: impl FnMut(&[u8]) -> Option<Arc<[u8]>>,
     ) -> bool {
+        self.retry_at = None;
         self.open.retain_mut(|open| now < open.until && open.go_on::<D>(&mut answer));
         for _ in 0..ACCEPTED_IN_A_TURN {
             if self.open.len() >= D::AT_A_TIME {
                 // The end of one of them is an event, or the deadline.
                 return false;
             }
-            let stream = match self.door.accept() {
-                Ok(stream) => stream,
+            let stream = match next(|| self.door.accept()) {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return false,
                 Err(error) => {
-                    if error.kind() != ErrorKind::WouldBlock {
-                        debug!("cannot accept a connection at the {}: {error}", D::NAME);
-                    }
+                    debug!("cannot accept a connection at the {}: {error}", D::NAME);
+                    self.retry_at = Some(now + RETRY);
                     return false;
                 }
             };
@@ -171,6 +177,24 @@ impl<S: Read + Write> Conversation<S> {
     }
 }
 
+/// The next connection that waits, if one does.
+///
+/// # Errors
+/// The system refused. Others may wait, of which it tells no more: it has to be asked again.
+pub(super) fn next<S>(accept: impl Fn() -> io::Result<S>) -> io::Result<Option<S>> {
+    loop {
+        match accept() {
+            Ok(stream) => return Ok(Some(stream)),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => return Ok(None),
+                // It has gone again, or a signal came.
+                ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
 /// An answer that serves all who ask within a time.
 #[derive(Debug)]
 pub(crate) struct Fresh {
@@ -191,3 +215,6 @@ impl Fresh {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use zeroize::Zeroizing;
 
+use super::conversations::{ACCEPTED_IN_A_TURN, RETRY, next};
 use super::sockets::plain;
 use crate::tunnel::Tunnel;
 use crate::tunnel::link::SocketId;
@@ -33,12 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// What a client may send after its last answer, in octets.
 const DISCARDED_MAX: usize = 1 << 16;
-/// Connections accepted in one turn, so that datagrams have theirs.
-const ACCEPTED_IN_A_TURN: usize = 8;
 /// Connections that wait to be accepted: the system's usual limit.
 const BACKLOG: i32 = 128;
-/// Where the system refuses a connection, it is asked again after this time.
-const RETRY: Duration = Duration::from_secs(1);
 /// A client whose machine is gone says nothing any more. The system asks it after this time without a word,
 /// ...
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
@@ -152,21 +149,17 @@ impl Socks5 {
             if !self.accepting {
                 return;
             }
-            match self.listener.accept() {
-                Ok((stream, remote)) => {
+            match next(|| self.listener.accept()) {
+                Ok(Some((stream, remote))) => {
                     if let Err(error) = self.admit(now, stream, remote, registry, tunnel) {
                         debug!("a SOCKS5 client at {remote} cannot be served: {error}");
                     }
                 }
-                // It has gone again, or a signal came.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Ok(None) => self.accepting = false,
                 Err(error) => {
+                    debug!("cannot accept a SOCKS5 client: {error}");
                     self.accepting = false;
-                    if error.kind() != ErrorKind::WouldBlock {
-                        debug!("cannot accept a SOCKS5 client: {error}");
-                        self.retry_at = Some(now + RETRY);
-                    }
+                    self.retry_at = Some(now + RETRY);
                 }
             }
         }
