@@ -108,3 +108,27 @@ fn finding(now: Instant, tunnel: &Tunnel, trouble: Option<&io::Error>) -> Findin
         None => Finding::Silent,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+    use crate::tunnel::keyring::Keys;
+    use crate::tunnel::link::Uplink;
+
+    #[test]
+    fn what_the_system_says_against_a_bridges_socket_is_told() {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        // A link-local address without its interface is none that a socket could have.
+        let bind = Uplink::Address("fe80::1".parse().expect("an address"));
+        let bridge = Bridge { bind: Some(bind), ..SocketAddr::from((Ipv6Addr::LOCALHOST, 4000)).into() };
+        let role = ClientRole::new(listen, vec![bridge]).into();
+        let security = Security { encrypt: true, keys: Keys::None };
+        let mut event_loop = EventLoop::new(Config { role, security }).expect("a port");
+        let mut turns = 0..2;
+        event_loop.run_while(|_, _| turns.next().is_some()).expect("a poll");
+        let found = finding(event_loop.now(), event_loop.tunnel(), event_loop.trouble());
+        assert!(matches!(found, Finding::Unreachable(_)), "{found:?}");
+    }
+}

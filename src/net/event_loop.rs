@@ -423,6 +423,7 @@ impl EventLoop {
             let text = format!("cannot open a socket: {error}; trying again for {who}");
             self.tunnel.tell(now, Level::Warn, Kind::System, text);
         }
+        self.last_trouble = Some(error);
         self.tunnel.handle_socket_error(now, id);
     }
 
