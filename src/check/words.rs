@@ -50,7 +50,9 @@ pub(super) fn report(findings: &[(String, Finding)], security: &Security) -> Str
         }
     }
     let _ = writeln!(out, "{works} of {} work", plural(findings.len(), "bridge"));
-    if let Some(longest) = findings.iter().filter_map(|(_, finding)| longest(finding)).min() {
+    // Where one of them has none, none is known of all: nothing is less than something.
+    let working = findings.iter().filter(|(_, finding)| finding.works());
+    if let Some(longest) = working.map(|(_, finding)| longest(finding)).min().flatten() {
         let _ = writeln!(
             out,
             "datagrams of up to {longest} octets cross them all in one piece ({})",
@@ -178,6 +180,16 @@ mod tests {
              datagrams of up to 1332 octets cross them all in one piece (WireGuard: MTU = 1300; OpenVPN: mssfix \
              1332)\n"
         );
+    }
+
+    #[test]
+    fn what_suits_all_is_told_only_where_it_is_known_of_all_that_work() {
+        let whole = WholeView { sent_octets: Some(1440), received_octets: None };
+        let unknown = Finding::Works { rtt_ms: 31.25, probes: Probes { answered: 13, lost: 1 }, whole };
+        let text = [vec![works(1340, 1332), unknown], vec![works(1340, 1332), Finding::Silent]]
+            .map(|all| text(&all));
+        assert!(text[0].ends_with("2 of 2 bridges work\n"), "{}", text[0]);
+        assert!(text[1].contains("up to 1332 octets cross them all"), "{}", text[1]);
     }
 
     #[test]
