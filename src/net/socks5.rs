@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use zeroize::Zeroizing;
 
 use super::conversations::{ACCEPTED_IN_A_TURN, RETRY, next};
@@ -34,8 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// What a client may send after its last answer, in octets.
 const DISCARDED_MAX: usize = 1 << 16;
-/// Connections that wait to be accepted: the system's usual limit.
-const BACKLOG: i32 = 128;
 /// A client whose machine is gone says nothing any more. The system asks it after this time without a word,
 /// ...
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
@@ -86,15 +84,7 @@ impl Socks5 {
     /// # Errors
     /// The system refused.
     pub(super) fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // Connections of a process that has ended do not keep the next one from the port. Windows means something else
-        // by it.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(socket.into());
+        let mut listener = TcpListener::bind(address)?;
         registry.register(&mut listener, token, Interest::READABLE)?;
         Ok(Self {
             listener,
