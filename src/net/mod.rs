@@ -28,3 +28,4 @@ pub use event_loop::{EventLoop, Reread, StartError, Stopper};
 pub use http::{Content, HttpDoor, Site};
 pub use options::raise_open_files_limit;
 pub use reports::Occasion;
+pub(crate) use reports::following;

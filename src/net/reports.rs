@@ -18,15 +18,15 @@ type Tell = Box<dyn FnMut(Occasion, &Snapshot) + Send>;
 
 /// See the module.
 pub(super) struct Reports {
-    every: Option<Duration>,
-    next: Option<Instant>,
+    /// How often to sum up, and when the next time, if at all.
+    schedule: Option<(Duration, Instant)>,
     tell: Tell,
 }
 
 impl Reports {
     /// Nothing is told until there is somebody to tell it.
     pub(super) fn none() -> Self {
-        Self { every: None, next: None, tell: Box::new(|_, _| {}) }
+        Self { schedule: None, tell: Box::new(|_, _| {}) }
     }
 
     /// Has reports told this way.
@@ -36,24 +36,22 @@ impl Reports {
 
     /// Has the log sum up this often. As often as before changes nothing.
     pub(super) fn set_every(&mut self, now: Instant, every: Option<Duration>) {
-        if every != self.every {
-            self.every = every;
-            self.next = every.map(|every| now + every);
+        if every != self.schedule.map(|(every, _)| every) {
+            self.schedule = every.map(|every| (every, now + every));
         }
     }
 
     /// When [`Self::turn`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next
+        self.schedule.map(|(_, next)| next)
     }
 
     /// Sums up, if it is time.
     pub(super) fn turn(&mut self, now: Instant, snapshot: impl FnOnce() -> Snapshot) {
-        if let (Some(every), Some(next)) = (self.every, self.next)
-            && now >= next
+        if let Some((every, next)) = &mut self.schedule
+            && now >= *next
         {
-            // A machine that slept for many intervals has one to sum up.
-            self.next = Some(if next + every > now { next + every } else { now + every });
+            *next = following(*next, *every, now);
             (self.tell)(Occasion::Interval, &snapshot());
         }
     }
@@ -62,6 +60,13 @@ impl Reports {
     pub(super) fn asked(&mut self, snapshot: &Snapshot) {
         (self.tell)(Occasion::Asked, snapshot);
     }
+}
+
+/// When something is due again that comes at this interval and was due `last`. Whatever a machine that
+/// slept for many intervals has missed is not made up for.
+pub(crate) fn following(last: Instant, every: Duration, now: Instant) -> Instant {
+    let next = last + every;
+    if next > now { next } else { now + every }
 }
 
 #[cfg(test)]

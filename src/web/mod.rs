@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::net::{Content, Fresh, Site};
+use crate::net::{Content, Fresh, Site, following};
 use crate::tunnel::snapshot::Snapshot;
 use history::History;
 
@@ -84,11 +84,59 @@ impl Site for Web {
 
     fn note(&mut self, now: Instant, snapshot: &Snapshot) {
         self.history.note(snapshot);
-        // What was missed while the machine slept is not made up for.
-        self.next_point = Some((self.next_point.unwrap_or(now) + history::INTERVAL).max(now));
+        self.next_point = Some(following(self.next_point.unwrap_or(now), history::INTERVAL, now));
     }
 }
 
 fn json(shown: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(shown).expect("what is shown has nothing that is no JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+    use crate::tunnel::Tunnel;
+    use crate::tunnel::keyring::Keys;
+    use crate::tunnel::role::{Config, Security, ServerRole};
+
+    /// A site with a tunnel, at a time in seconds.
+    struct Shown {
+        web: Web,
+        tunnel: Tunnel,
+        begin: Instant,
+    }
+
+    impl Shown {
+        fn new() -> Self {
+            #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+            let begin = Instant::now();
+            let [listen, target] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+            let role = ServerRole::new(listen, target.into()).into();
+            let config = Config { role, security: Security { encrypt: true, keys: Keys::None } };
+            let tunnel = Tunnel::new(begin, config, StdRng::seed_from_u64(1));
+            Self { web: Web::default(), tunnel, begin }
+        }
+
+        fn at(&self, seconds: f64) -> Instant {
+            self.begin + Duration::from_secs_f64(seconds)
+        }
+
+        fn note(&mut self, seconds: f64) {
+            let now = self.at(seconds);
+            self.web.note(now, &self.tunnel.snapshot(now));
+        }
+    }
+
+    #[test]
+    fn points_have_their_interval_and_a_machine_that_slept_has_one() {
+        let mut shown = Shown::new();
+        for (noted, due) in [(0.0, 5.0), (5.1, 10.0), (10.0, 15.0), (1000.0, 1005.0), (1005.0, 1010.0)] {
+            shown.note(noted);
+            assert_eq!(shown.web.due(), Some(shown.at(due)), "after {noted} s");
+        }
+    }
 }
