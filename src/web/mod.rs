@@ -44,7 +44,8 @@ pub struct Web {
     next_point: Option<Instant>,
     metrics: Fresh,
     snapshot: Fresh,
-    past: Fresh,
+    /// The history as it is shown, until its next point.
+    past: Option<Arc<[u8]>>,
 }
 
 impl Default for Web {
@@ -55,7 +56,7 @@ impl Default for Web {
             next_point: None,
             metrics: fresh(),
             snapshot: fresh(),
-            past: fresh(),
+            past: None,
         }
     }
 }
@@ -68,7 +69,10 @@ impl Site for Web {
                 (metrics::MEDIA_TYPE, self.metrics.or_else(now, text))
             }
             "/snapshot.json" => (JSON, self.snapshot.or_else(now, || json(&snapshot()))),
-            "/history.json" => (JSON, self.past.or_else(now, || json(&self.history.view()))),
+            "/history.json" => {
+                let past = self.past.get_or_insert_with(|| json(&self.history.view()).into());
+                (JSON, Arc::clone(past))
+            }
             _ => {
                 let (_, media_type, contents) = FILES.iter().find(|(at, ..)| *at == path)?;
                 let body = Arc::from(contents.as_bytes());
@@ -84,6 +88,7 @@ impl Site for Web {
 
     fn note(&mut self, now: Instant, snapshot: &Snapshot) {
         self.history.note(snapshot);
+        self.past = None;
         self.next_point = Some(following(self.next_point.unwrap_or(now), history::INTERVAL, now));
     }
 }
@@ -129,6 +134,12 @@ mod tests {
             let now = self.at(seconds);
             self.web.note(now, &self.tunnel.snapshot(now));
         }
+
+        fn history(&mut self, seconds: f64) -> Arc<[u8]> {
+            let now = self.at(seconds);
+            let snapshot = || self.tunnel.snapshot(now);
+            self.web.content(now, "/history.json", &snapshot).expect("it is shown").body
+        }
     }
 
     #[test]
@@ -138,5 +149,16 @@ mod tests {
             shown.note(noted);
             assert_eq!(shown.web.due(), Some(shown.at(due)), "after {noted} s");
         }
+    }
+
+    #[test]
+    fn the_history_is_built_once_for_each_point_and_has_the_newest() {
+        let mut shown = Shown::new();
+        shown.note(0.0);
+        let first = shown.history(0.0);
+        assert!(Arc::ptr_eq(&first, &shown.history(4.95)));
+        shown.note(5.0);
+        let second = String::from_utf8(shown.history(5.0).to_vec()).expect("JSON is UTF-8");
+        assert!(second.contains("\"at_s\":[0.0,5.0]"), "{second}");
     }
 }
