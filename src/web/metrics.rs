@@ -144,13 +144,7 @@ const PATH: &[Described<PathView>] = &[
     }),
 ];
 
-const STATUSES: [(Status, &str); 5] = [
-    (Status::Resolving, "resolving"),
-    (Status::Probing, "probing"),
-    (Status::Up, "up"),
-    (Status::Lossy, "lossy"),
-    (Status::Silent, "silent"),
-];
+const STATUSES: [Status; 5] = [Status::Resolving, Status::Probing, Status::Up, Status::Lossy, Status::Silent];
 
 /// The snapshot's metrics, as a scraper reads them.
 pub fn text(snapshot: &Snapshot) -> String {
@@ -195,8 +189,12 @@ fn rejected(snapshot: &Snapshot) -> MetricFamily {
 
 fn status(paths: &[(Vec<LabelPair>, &PathView)]) -> MetricFamily {
     let help = "How the path is doing: 1 for the status that it has, 0 for the others.";
+    let named = STATUSES.map(|status| (status, word(&status)));
     let samples = paths.iter().flat_map(|(labels, path)| {
-        STATUSES.map(|(status, name)| (with(labels, [("status", name)]), f64::from(path.status == status)))
+        let sample = |(status, name): &(_, String)| {
+            (with(labels, [("status", name)]), f64::from(path.status == *status))
+        };
+        named.iter().map(sample).collect::<Vec<_>>()
     });
     collected("mptunnel_path_status", help, samples)
 }
@@ -312,8 +310,8 @@ fn held(held: usize) -> Option<f64> {
     Some(held as f64)
 }
 
-/// A reason in the word that the snapshot's JSON has for it.
-fn word(reason: &impl serde::Serialize) -> String {
-    let json = serde_json::to_value(reason).expect("a reason is a word");
-    json.as_str().expect("a reason is a word").to_owned()
+/// A reason or a status in the word that the snapshot's JSON has for it.
+fn word(one: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(one).expect("it is a word");
+    json.as_str().expect("it is a word").to_owned()
 }
