@@ -267,7 +267,7 @@ impl Socks5 {
             None => {
                 self.relays.remove(&socket);
                 let remote = client.remote;
-                client.leave(now, Reply::Failed);
+                client.refuse(now, Reply::Failed);
                 tunnel.refuse_socks5(now, remote, Refusal::NoSocket);
             }
         }
@@ -297,7 +297,7 @@ impl Client {
                                 Some(socket) => self.state = State::Opening(socket),
                                 None => {
                                     *refused = Some(Refusal::Limit);
-                                    self.leave(now, Reply::Failed);
+                                    self.refuse(now, Reply::Failed);
                                 }
                             }
                         }
@@ -306,8 +306,7 @@ impl Client {
                             if self.out.is_empty() {
                                 return Ok(());
                             }
-                            self.state = State::Leaving(DISCARDED_MAX);
-                            self.until = Some(now + FAREWELL);
+                            self.leave(now);
                         }
                     }
                 }
@@ -324,8 +323,13 @@ impl Client {
     }
 
     /// Refuses what it has asked for.
-    fn leave(&mut self, now: Instant, reply: Reply) {
+    fn refuse(&mut self, now: Instant, reply: Reply) {
         wire::write_reply(reply, NOWHERE, &mut self.out);
+        self.leave(now);
+    }
+
+    /// What it is still to be told is its last answer.
+    fn leave(&mut self, now: Instant) {
         self.state = State::Leaving(DISCARDED_MAX);
         self.until = Some(now + FAREWELL);
     }
