@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::status::plural;
 use crate::tunnel::probing::Probes;
 use crate::tunnel::report::vpn_settings;
 use crate::tunnel::role::Security;
@@ -49,7 +50,7 @@ pub(super) fn report(findings: &[(String, Finding)], security: &Security) -> Str
             let _ = writeln!(out, "  - {remedy}");
         }
     }
-    let _ = writeln!(out, "{works} of {} work", plural(findings.len(), "bridge"));
+    let _ = writeln!(out, "{works} of {} work", plural(findings.len() as u64, "bridge"));
     // Where one of them has none, none is known of all: nothing is less than something.
     let working = findings.iter().filter(|(_, finding)| finding.works());
     if let Some(longest) = working.map(|(_, finding)| longest(finding)).min().flatten() {
@@ -146,10 +147,6 @@ fn silence(others_work: bool, security: &Security) -> Vec<String> {
         bridge.to_owned(),
         filtered.to_owned(),
     ]
-}
-
-fn plural(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 #[cfg(test)]

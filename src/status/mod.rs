@@ -17,6 +17,7 @@ use std::time::Duration;
 use jiff::Zoned;
 pub use summary::Summary;
 pub use table::{Look, table};
+pub(crate) use words::plural;
 
 use crate::config::args::StatusArgs;
 use crate::tunnel::snapshot::{Program, SCHEMA, Snapshot};

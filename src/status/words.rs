@@ -80,7 +80,7 @@ pub(super) fn octets(octets: u64) -> String {
 }
 
 /// So many of a thing.
-pub(super) fn plural(number: u64, thing: &str) -> String {
+pub(crate) fn plural(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
