@@ -92,17 +92,16 @@ impl Control {
         })
     }
 
-    /// Goes on with the answers under way, and begins new ones. Returns whether there may be more to
-    /// begin at once.
+    /// Goes on with the answers under way, and begins new ones.
     pub(super) fn serve(
         &mut self,
         now: Instant,
         registry: &Registry,
         token: Token,
         snapshot: impl Fn() -> Vec<u8>,
-    ) -> bool {
+    ) {
         let latest = &mut self.latest;
-        self.conversations.serve(now, registry, token, |_| Some(latest.or_else(now, &snapshot)))
+        self.conversations.serve(now, registry, token, |_| Some(latest.or_else(now, &snapshot)));
     }
 }
 
@@ -167,7 +166,10 @@ mod tests {
         }
 
         fn serve(&mut self, len: usize) {
-            while self.control.serve(self.now, self.poll.registry(), TOKEN, || vec![b'x'; len]) {}
+            self.control.conversations.note();
+            while self.control.conversations.are_asked() {
+                self.control.serve(self.now, self.poll.registry(), TOKEN, || vec![b'x'; len]);
+            }
         }
     }
 

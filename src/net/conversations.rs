@@ -48,6 +48,8 @@ pub(super) trait Door: Source {
 pub(super) struct Conversations<D: Door> {
     door: D,
     open: Vec<Conversation<D::Stream>>,
+    /// Whether something may be to do.
+    asked: bool,
     /// When to try again to accept, where the system has refused it.
     retry_at: Option<Instant>,
 }
@@ -63,7 +65,7 @@ struct Conversation<S> {
 
 impl<D: Door> Conversations<D> {
     pub(super) const fn new(door: D) -> Self {
-        Self { door, open: Vec::new(), retry_at: None }
+        Self { door, open: Vec::new(), asked: false, retry_at: None }
     }
 
     /// Has the loop told of connections, under this token.
@@ -71,15 +73,37 @@ impl<D: Door> Conversations<D> {
         registry.register(&mut self.door, token, Interest::READABLE)
     }
 
+    /// Notes that something may be to do.
+    pub(super) const fn note(&mut self) {
+        self.asked = true;
+    }
+
+    /// Whether something may be to do at once.
+    pub(super) const fn are_asked(&self) -> bool {
+        self.asked
+    }
+
     /// When [`Self::serve`] is due, whatever happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.iter().map(|conversation| conversation.until).chain(self.retry_at).min()
     }
 
-    /// Goes on with the conversations under way, and begins new ones. `answer` is given what was heard
-    /// so far, and returns nothing as long as that is no question yet. Returns whether there may be more
-    /// to begin at once.
+    /// Goes on with the conversations under way, and begins new ones, where something may be to do or is
+    /// due. `answer` is given what was heard so far, and returns nothing as long as that is no question yet.
     pub(super) fn serve(
+        &mut self,
+        now: Instant,
+        registry: &Registry,
+        token: Token,
+        answer: impl FnMut(&[u8]) -> Option<Arc<[u8]>>,
+    ) {
+        if self.asked || self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.asked = self.go_on(now, registry, token, answer);
+        }
+    }
+
+    /// Goes on with all of them. Returns whether there may be more to begin at once.
+    fn go_on(
         &mut self,
         now: Instant,
         registry: &Registry,

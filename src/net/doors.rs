@@ -19,10 +19,6 @@ pub(super) const HTTP: Token = Token(usize::MAX - 4);
 pub(super) struct Doors {
     control: Option<Control>,
     site: Option<(HttpDoor, Box<dyn Site>)>,
-    /// Whether something may be to do at the control socket ...
-    control_asked: bool,
-    /// ... and at the HTTP door.
-    http_asked: bool,
 }
 
 impl Doors {
@@ -45,13 +41,17 @@ impl Doors {
 
     /// Notes what the system tells.
     pub(super) fn note(&mut self, token: Token) {
-        self.control_asked |= token == CONTROL;
-        self.http_asked |= token == HTTP;
+        match (token, &mut self.control, &mut self.site) {
+            (CONTROL, Some(control), _) => control.conversations.note(),
+            (HTTP, _, Some((door, _))) => door.conversations.note(),
+            _ => {}
+        }
     }
 
     /// Whether there is something to do at once.
-    pub(super) const fn are_asked(&self) -> bool {
-        self.control_asked || self.http_asked
+    pub(super) fn are_asked(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| control.conversations.are_asked())
+            || self.site.as_ref().is_some_and(|(door, _)| door.conversations.are_asked())
     }
 
     /// When there is something to do, whatever happens.
@@ -66,26 +66,18 @@ impl Doors {
 
     /// Answers whoever asks.
     pub(super) fn answer(&mut self, now: Instant, registry: &Registry, tunnel: &Tunnel) {
-        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
-        if let Some(control) = &mut self.control
-            && (self.control_asked || is_due(control.conversations.deadline()))
-        {
-            self.control_asked = control.serve(now, registry, CONTROL, || {
+        if let Some(control) = &mut self.control {
+            control.serve(now, registry, CONTROL, || {
                 let mut json = serde_json::to_vec(&tunnel.snapshot(now)).expect("a snapshot is JSON");
                 json.push(b'\n');
                 json
             });
         }
-        if let Some((_, site)) = &mut self.site
-            && site.due().is_none_or(|due| now >= due)
-        {
-            site.note(now, &tunnel.snapshot(now));
-        }
-        if let Some((door, site)) = &mut self.site
-            && (self.http_asked || is_due(door.conversations.deadline()))
-        {
-            self.http_asked =
-                door.serve(now, registry, HTTP, |path| site.content(now, path, &|| tunnel.snapshot(now)));
+        if let Some((door, site)) = &mut self.site {
+            if site.due().is_none_or(|due| now >= due) {
+                site.note(now, &tunnel.snapshot(now));
+            }
+            door.serve(now, registry, HTTP, |path| site.content(now, path, &|| tunnel.snapshot(now)));
         }
     }
 }

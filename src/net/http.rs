@@ -86,17 +86,16 @@ impl HttpDoor {
         self.address
     }
 
-    /// Goes on with the answers under way, and begins new ones. Returns whether there may be more to
-    /// begin at once.
+    /// Goes on with the answers under way, and begins new ones.
     pub(super) fn serve(
         &mut self,
         now: Instant,
         registry: &Registry,
         token: Token,
         mut content: impl FnMut(&str) -> Option<Content>,
-    ) -> bool {
+    ) {
         let local = self.address.ip().to_canonical().is_loopback();
-        self.conversations.serve(now, registry, token, |heard| respond(heard, local, &mut content))
+        self.conversations.serve(now, registry, token, |heard| respond(heard, local, &mut content));
     }
 }
 
@@ -335,7 +334,10 @@ mod tests {
             let mut events = Events::with_capacity(64);
             self.poll.poll(&mut events, Some(Duration::from_secs(20))).expect("a poll");
             assert!(!events.is_empty(), "nothing happens");
-            while self.door.serve(self.now, self.poll.registry(), TOKEN, found) {}
+            self.door.conversations.note();
+            while self.door.conversations.are_asked() {
+                self.door.serve(self.now, self.poll.registry(), TOKEN, found);
+            }
         }
 
         fn turn_until(&mut self, mut reached: impl FnMut(&Self) -> bool) {

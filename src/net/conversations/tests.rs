@@ -76,7 +76,8 @@ impl Loop {
     fn new(accepts: impl Into<VecDeque<io::Result<Asker>>>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let now = Instant::now();
-        let conversations = Conversations::new(Scripted(RefCell::new(accepts.into())));
+        let mut conversations = Conversations::new(Scripted(RefCell::new(accepts.into())));
+        conversations.note();
         Self { poll: Poll::new().expect("a poll"), conversations, now }
     }
 
@@ -87,8 +88,12 @@ impl Loop {
             answered += 1;
             Some(Arc::from(&b"x"[..]))
         };
-        while self.conversations.serve(self.now, self.poll.registry(), TOKEN, &mut answer) {}
-        answered
+        loop {
+            self.conversations.serve(self.now, self.poll.registry(), TOKEN, &mut answer);
+            if !self.conversations.are_asked() {
+                return answered;
+            }
+        }
     }
 }
 
