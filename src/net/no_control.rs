@@ -1,16 +1,23 @@
 //! In place of the control socket where the system has no Unix sockets that a poll can wait for.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use mio::net::TcpListener;
 use mio::{Registry, Token};
 
 use super::control_error::ControlError;
+use super::conversations::Conversations;
 
 /// A control socket, of which there is none.
 #[derive(Debug)]
-pub enum Control {}
+pub struct Control {
+    /// Those who would ask.
+    pub(super) conversations: Conversations<TcpListener>,
+    none: Infallible,
+}
 
 /// Makes no folder, since nothing would be in it.
 ///
@@ -29,16 +36,8 @@ impl Control {
         Err(unsupported().into())
     }
 
-    pub(super) fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
-        match *self {}
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match *self {}
-    }
-
-    pub(super) fn serve(&mut self, _: Instant, _: &Registry, _: Token, _: impl Fn() -> Vec<u8>) -> bool {
-        match *self {}
+    pub(super) fn serve(&mut self, _: Instant, _: &Registry, _: Token, _: impl Fn() -> Vec<u8>) {
+        match self.none {}
     }
 }
 
