@@ -35,8 +35,8 @@ pub(super) struct ClientFile {
     pub(super) key_file: Option<(Place, PathBuf)>,
     pub(super) copies: Copies,
     pub(super) max_flows: Option<usize>,
-    /// Where SOCKS5 clients connect to, and the line that says so.
-    pub(super) socks5: Option<(Place, SocketAddr)>,
+    /// Where SOCKS5 clients connect to.
+    pub(super) socks5: Option<SocketAddr>,
     /// The file of those who may, and the line that names it.
     pub(super) socks5_users: Option<(Place, PathBuf)>,
     pub(super) forwards: Vec<Forward>,
@@ -193,10 +193,7 @@ impl Parser<'_> {
                 );
             }
             "key-file" => self.file.key_file = Some(self.beside(value)),
-            "socks5" => {
-                let address = self.keep(name, values::listen(value));
-                self.file.socks5 = address.map(|address| (self.place(), address));
-            }
+            "socks5" => self.file.socks5 = self.keep(name, values::listen(value)),
             "socks5-users" => self.file.socks5_users = Some(self.beside(value)),
             "copies" => {
                 self.file.copies = self.keep(name, steering::copies(value)).unwrap_or_default();

@@ -151,7 +151,7 @@ fn read_client(
             mistakes.add(Some(place.clone()), text);
         }
     }
-    let socks5 = mistakes.keep(file.as_ref().map(socks5::resolve).transpose()).flatten().flatten();
+    let socks5 = file.as_ref().and_then(|file| mistakes.keep(socks5::resolve(file))).flatten();
     if let (Some(file), Some(security)) = (file, security)
         && mistakes.is_empty()
     {

@@ -11,10 +11,10 @@ use crate::tunnel::socks5::wire::Login;
 
 /// What the configuration file says of SOCKS5, with those who may log in.
 pub(super) fn resolve(file: &ClientFile) -> Result<Option<Socks5>, Mistakes> {
-    match (&file.socks5, &file.socks5_users) {
-        (Some((_, listen)), None) => Ok(Some(Socks5 { listen: *listen, users: None })),
-        (Some((_, listen)), Some((place, path))) => {
-            Ok(Some(Socks5 { listen: *listen, users: Some(users(place, path)?) }))
+    match (file.socks5, &file.socks5_users) {
+        (Some(listen), named) => {
+            let users = named.as_ref().map(|(place, path)| users(place, path)).transpose()?;
+            Ok(Some(Socks5 { listen, users }))
         }
         (None, Some((place, _))) => {
             let text = "socks5-users is for \"socks5 = ADDRESS:PORT\", which is not there".to_owned();
