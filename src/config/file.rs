@@ -38,3 +38,10 @@ pub(super) fn is_pipe(path: &Path) -> bool {
 pub(super) fn without_byte_order_mark(octets: &[u8]) -> &[u8] {
     octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets)
 }
+
+/// The lines that say something, with their numbers and without the white space round them: none that are
+/// empty, and no remarks. They are octets, because a remark may be in any encoding.
+pub(super) fn lines(octets: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let lines = without_byte_order_mark(octets).split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii);
+    (1..).zip(lines).filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"))
+}

@@ -119,34 +119,26 @@ fn parse_keyring(path: &Path, octets: &[u8]) -> Result<Keyring, Mistakes> {
     let mut mistakes = Mistakes::default();
     // The names that were seen, and the lines that they are in.
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    let lines = file::without_byte_order_mark(octets).split(|octet| *octet == b'\n');
     let mut empty = true;
-    for (line, octets) in (1..).zip(lines) {
-        // A line that is no text has no key that could be read, and may be a remark in any encoding.
-        let text = str::from_utf8(octets);
-        if octets.trim_ascii_start().starts_with(b"#") || octets.trim_ascii().is_empty() {
-            continue;
-        }
+    for (line, octets) in file::lines(octets) {
         empty = false;
-        let client =
-            text.map_err(|_| "the line is no text".to_owned()).and_then(client).and_then(|(name, key)| {
-                match seen.insert(name, line) {
-                Some(first) => {
-                    seen.insert(name, first);
-                    Err(format!(
-                        "the name {name} is in line {first} already: each client has a name of its own"
-                    ))
-                }
-                None => keyring.add(name, key).map_err(|other| {
-                    let line = seen[&*other];
-                    format!(
-                        "{name} has the key of {other} (line {line}): each client has a key of its own, of \
-                         \"mpserver genkey\""
-                    )
-                }),
+        let text = str::from_utf8(octets).map_err(|_| "the line is no text".to_owned());
+        let added = text.and_then(client).and_then(|(name, key)| {
+            if let Some(first) = seen.get(name) {
+                return Err(format!(
+                    "the name {name} is in line {first} already: each client has a name of its own"
+                ));
             }
-            });
-        if let Err(text) = client {
+            seen.insert(name, line);
+            keyring.add(name, key).map_err(|other| {
+                let line = seen[&*other];
+                format!(
+                    "{name} has the key of {other} (line {line}): each client has a key of its own, of \
+                     \"mpserver genkey\""
+                )
+            })
+        });
+        if let Err(text) = added {
             mistakes.add(Some(Place { file: path.display().to_string(), line }), text);
         }
     }

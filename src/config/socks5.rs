@@ -52,12 +52,7 @@ fn users(place: &Place, path: &Path) -> Result<Users, Mistakes> {
 fn parse(path: &Path, octets: &[u8]) -> Result<Users, Mistakes> {
     let mut users = Users::default();
     let mut mistakes = Mistakes::default();
-    let lines = file::without_byte_order_mark(octets).split(|octet| *octet == b'\n');
-    for (index, line) in lines.enumerate() {
-        let line = line.trim_ascii();
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
+    for (number, line) in file::lines(octets) {
         let name = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
         let password = line[name.len()..].trim_ascii_start();
         let text = match users.add(Login { name, password }) {
@@ -67,7 +62,7 @@ fn parse(path: &Path, octets: &[u8]) -> Result<Users, Mistakes> {
             Err(NoUser::Twice) => "the name is there already: take one of the two out".to_owned(),
             Err(NoUser::Limit) => format!("the user is one too many: at most {MAX_USERS} are taken"),
         };
-        mistakes.add(Some(Place { file: path.display().to_string(), line: index + 1 }), text);
+        mistakes.add(Some(Place { file: path.display().to_string(), line: number }), text);
     }
     if mistakes.is_empty() { Ok(users) } else { Err(mistakes) }
 }
