@@ -30,7 +30,7 @@ fn endpoint(word: &str) -> Result<Endpoint, String> {
     if host.contains(':') && !host.starts_with('[') {
         return Err(format!("{} is an IPv6 address without brackets: write [ADDRESS]:PORT", Quoted(word)));
     }
-    let port = values::port(port).map_err(|error| format!("{}: port {error}", Quoted(word)))?;
+    let port = values::port_in(word, port)?;
     Ok(Endpoint { host: values::host(host)?, port })
 }
 
@@ -77,12 +77,11 @@ fn split(word: &str) -> Result<(&str, Option<&str>), String> {
 }
 
 fn ports(word: &str, ports: &str) -> Result<RangeInclusive<u16>, String> {
-    let port = |number| values::port(number).map_err(|error| format!("{}: port {error}", Quoted(word)));
     let Some((first, last)) = ports.split_once('-') else {
-        let only = port(ports)?;
+        let only = values::port_in(word, ports)?;
         return Ok(only..=only);
     };
-    let (first, last) = (port(first)?, port(last)?);
+    let (first, last) = (values::port_in(word, first)?, values::port_in(word, last)?);
     if first > last {
         return Err(format!("{}: the first port is above the last", Quoted(word)));
     }

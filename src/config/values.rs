@@ -57,6 +57,11 @@ pub(super) fn port(word: &str) -> Result<u16, String> {
     }
 }
 
+/// The port of a word that has more in it.
+pub(super) fn port_in(word: &str, number: &str) -> Result<u16, String> {
+    port(number).map_err(|error| format!("{}: port {error}", Quoted(word)))
+}
+
 /// A UDP port as an argument, whose name a message does not repeat.
 pub(super) fn port_argument(word: &str) -> Result<u16, String> {
     port(word).map_err(|_| format!("{} is not a port: a number from 1 to 65535", Quoted(word)))
@@ -146,14 +151,12 @@ pub(super) fn listen(word: &str) -> Result<SocketAddr, String> {
         // A port out of range is the likelier slip than a missing address.
         Err(_) => match word.rsplit_once(':') {
             Some((ip, number)) if format!("{ip}:1").parse::<SocketAddr>().is_ok() => {
-                return Err(
-                    port(number).map_or_else(|error| format!("{}: port {error}", Quoted(word)), |_| shape())
-                );
+                return Err(port_in(word, number).map_or_else(|error| error, |_| shape()));
             }
             _ => return Err(shape()),
         },
     };
-    port(&address.port().to_string()).map_err(|error| format!("{}: port {error}", Quoted(word)))?;
+    port_in(word, &address.port().to_string())?;
     Ok(address)
 }
 
