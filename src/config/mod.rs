@@ -39,7 +39,7 @@ use crate::tunnel::flow::MAX_FLOWS;
 use crate::tunnel::link::{Endpoint, Host};
 use crate::tunnel::role::{Allowed, ClientRole, Config, Role, Security, ServerRole, Socks5};
 use crate::tunnel::snapshot::Program;
-use args::{ClientArgs, ServeArgs, SharedArgs};
+use args::{ClientArgs, ServeArgs};
 use key_files::End;
 use security::KeySources;
 
@@ -67,8 +67,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The rest is where it answers questions, and how often its log sums up.
-    fn new(config: Config, key_source: &str, control: ControlPath, args: &SharedArgs) -> Self {
+    fn new(
+        config: Config,
+        key_source: &str,
+        control: ControlPath,
+        metrics: Option<SocketAddr>,
+        report_every: Option<Every>,
+    ) -> Self {
         let leads_to = match &config.role {
             Role::Client(ClientRole { bridges, .. }) if bridges.len() == 1 => "1 bridge".to_owned(),
             Role::Client(ClientRole { bridges, .. }) => format!("{} bridges", bridges.len()),
@@ -82,8 +87,7 @@ impl Settings {
         };
         let encryption = if config.security.encrypt { "on" } else { "off" };
         let summary = format!("{leads_to}{socks5}, {key_source}, encryption {encryption}");
-        let (metrics, report_every) = (args.metrics, args.summary.unwrap_or_default());
-        Self { config, summary, control, metrics, report_every }
+        Self { config, summary, control, metrics, report_every: report_every.unwrap_or_default() }
     }
 }
 
@@ -166,10 +170,9 @@ fn read_client(
         let config = Config { role: role.into(), security };
         file.warnings.iter().for_each(|warning| warn!("{warning}"));
         let control = control_path(Program::Mpclient, args.shared.control.as_deref(), variables);
-        let mut settings = Settings::new(config, &key_source, control, &args.shared);
-        settings.metrics = settings.metrics.or(file.metrics);
-        settings.report_every = args.shared.summary.or(file.summary).unwrap_or_default();
-        return Ok(settings);
+        let (metrics, report_every) =
+            (args.shared.metrics.or(file.metrics), args.shared.summary.or(file.summary));
+        return Ok(Settings::new(config, &key_source, control, metrics, report_every));
     }
     Err(mistakes)
 }
@@ -225,7 +228,8 @@ fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mist
     };
     let config = Config { role: role.into(), security };
     let control = control_path(Program::Mpserver, args.shared.control.as_deref(), variables);
-    Ok(Settings::new(config, &sources.to_string(), control, &args.shared))
+    let (metrics, report_every) = (args.shared.metrics, args.shared.summary);
+    Ok(Settings::new(config, &sources.to_string(), control, metrics, report_every))
 }
 
 /// What this machine calls itself.
