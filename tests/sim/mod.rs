@@ -15,6 +15,7 @@
 pub mod attacker;
 mod carry;
 pub mod host;
+mod look;
 pub mod network;
 mod promise;
 pub mod reload;
@@ -30,16 +31,15 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use mptunnel::tunnel::LISTENER;
 use mptunnel::tunnel::link::{Link, NameId, SocketId};
-use mptunnel::tunnel::stats::Counters;
-use mptunnel::tunnel::{LISTENER, Tunnel};
 use rand::{RngExt, rngs::StdRng};
 
 use attacker::{Account, Attacker};
 use host::{Host, HostId, SERVER, is_local};
 use network::Bridge;
 use promise::{Arrival, Promise};
-use traffic::{App, Ledger, Record, Way};
+use traffic::{App, Ledger, Way};
 
 /// The limits that README.md states: half-open handshakes, and what waits, in datagrams and octets.
 const MAX_PENDING: usize = 1024;
@@ -125,16 +125,6 @@ enum Happening {
 }
 
 impl Sim {
-    /// How many clients there are.
-    pub fn clients(&self) -> usize {
-        self.hosts.len() - 1
-    }
-
-    /// The time as the tunnels know it.
-    pub fn instant(&self) -> Instant {
-        self.base + self.now
-    }
-
     /// The time by a process's clock.
     fn instant_at(&self, host: HostId) -> Instant {
         self.instant() - self.hosts[host].behind
@@ -148,46 +138,6 @@ impl Sim {
         let host = &mut self.hosts[client + 1];
         host.asleep = false;
         host.behind += if clock_goes_on { Duration::ZERO } else { time };
-    }
-
-    /// The running server.
-    pub fn server(&self) -> &Tunnel {
-        self.hosts[SERVER].tunnel.as_ref().expect("the server runs")
-    }
-
-    /// A running client.
-    pub fn client(&self, client: usize) -> &Tunnel {
-        self.hosts[client + 1].tunnel.as_ref().expect("the client runs")
-    }
-
-    /// What a process has counted.
-    pub fn counters(&self, host: HostId) -> &Counters {
-        self.hosts[host].tunnel.as_ref().expect("the process runs").counters()
-    }
-
-    /// Where the server listens.
-    pub fn server_address(&self) -> SocketAddr {
-        self.server
-    }
-
-    /// The target that an application speaks with.
-    fn target_of(&self, app: App) -> SocketAddr {
-        self.targets[target_number(app)]
-    }
-
-    /// What became of an application's datagrams.
-    pub fn record(&self, app: App, way: Way) -> &Record {
-        self.ledger.record(app, way)
-    }
-
-    /// The addresses at which the target has seen an application.
-    pub fn flow_addresses(&self, app: App) -> &[SocketAddr] {
-        self.flows.get(&app).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether a process runs.
-    pub fn runs(&self, host: HostId) -> bool {
-        self.hosts[host].tunnel.is_some()
     }
 
     // ---- what a test does ----

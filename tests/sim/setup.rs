@@ -83,6 +83,11 @@ impl Setup {
         }
     }
 
+    /// The same, with bridges of these round trips, in ms, and losses.
+    pub fn paths(paths: &[(u64, f64)]) -> Self {
+        Self::new(paths.iter().map(|(rtt, loss)| Faults::new(Duration::from_millis(*rtt), *loss)))
+    }
+
     /// The same with these keys at both ends.
     pub fn with(self, security: Security) -> Self {
         Self { server: security.clone(), client: security, ..self }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mptunnel::tunnel::role::{Copies, LossTarget};
 use mptunnel::tunnel::set::PathSet;
 
-use crate::sim::network::{Faults, Rate};
+use crate::sim::network::Rate;
 use crate::sim::setup::Setup;
 use crate::sim::traffic::{APP, Way};
 use crate::sim::{Sim, Stream};
@@ -13,11 +13,6 @@ use crate::sim::{Sim, Stream};
 const SECOND: Duration = Duration::from_secs(1);
 /// Octets of IPv4 and UDP in front of a packet.
 const HEADERS_LEN: u64 = 28;
-
-/// Paths with these round trips, in ms, and losses.
-fn paths(paths: &[(u64, f64)]) -> Setup {
-    Setup::new(paths.iter().map(|(rtt, loss)| Faults::new(Duration::from_millis(*rtt), *loss)))
-}
 
 /// Data packets that went into each path, this way.
 fn offered(sim: &mut Sim, way: Way) -> Vec<u64> {
@@ -35,7 +30,7 @@ fn shares(sim: &mut Sim, way: Way, time: Duration) -> Vec<f64> {
 #[test]
 fn so_many_copies_leave_on_the_paths_that_lose_least_and_then_are_fastest() {
     for way in [Way::Up, Way::Down] {
-        let setup = paths(&[(40, 0.0), (20, 0.05), (60, 0.0), (30, 0.0)]);
+        let setup = Setup::paths(&[(40, 0.0), (20, 0.05), (60, 0.0), (30, 0.0)]);
         let mut sim = Setup { copies: Copies::Best(2), ..setup }.connect(1);
         sim.stream(Stream::new(APP, way, 500));
         sim.run_for(20 * SECOND);
@@ -50,7 +45,7 @@ fn so_many_copies_leave_on_the_paths_that_lose_least_and_then_are_fastest() {
 #[test]
 fn a_chosen_path_that_dies_is_replaced() {
     for way in [Way::Up, Way::Down] {
-        let setup = paths(&[(20, 0.0), (30, 0.0), (40, 0.0)]);
+        let setup = Setup::paths(&[(20, 0.0), (30, 0.0), (40, 0.0)]);
         let mut sim = Setup { copies: Copies::Best(1), ..setup }.connect(1);
         sim.stream(Stream::new(APP, way, 200));
         sim.run_for(20 * SECOND);
@@ -70,7 +65,7 @@ fn a_chosen_path_that_dies_is_replaced() {
 #[test]
 fn a_backup_carries_only_while_the_others_cannot() {
     for way in [Way::Up, Way::Down] {
-        let setup = paths(&[(20, 0.0), (30, 0.0), (60, 0.0)]);
+        let setup = Setup::paths(&[(20, 0.0), (30, 0.0), (60, 0.0)]);
         let mut sim = Setup { backups: vec![2], ..setup }.connect(1);
         sim.stream(Stream::new(APP, way, 200));
         sim.run_for(30 * SECOND);
@@ -100,7 +95,7 @@ fn a_backup_carries_only_while_the_others_cannot() {
 
 #[test]
 fn a_backup_helps_where_the_others_lose_too_much() {
-    let setup = paths(&[(20, 0.3), (30, 0.3), (60, 0.0)]);
+    let setup = Setup::paths(&[(20, 0.3), (30, 0.3), (60, 0.0)]);
     let mut sim = Setup { backups: vec![2], ..setup }.connect(1);
     sim.stream(Stream::new(APP, Way::Up, 200));
     sim.run_for(5 * SECOND);
@@ -113,7 +108,7 @@ fn a_backup_helps_where_the_others_lose_too_much() {
 
 #[test]
 fn an_idle_backup_costs_less_than_a_megabyte_a_day() {
-    let setup = paths(&[(20, 0.0), (30, 0.0), (60, 0.0)]);
+    let setup = Setup::paths(&[(20, 0.0), (30, 0.0), (60, 0.0)]);
     let mut setup = Setup { backups: vec![2], ..setup };
     setup.bridges[2].whole = 1411;
     let mut sim = setup.connect(1);
@@ -159,7 +154,7 @@ fn no_trouble_of_one_path_costs_what_the_others_carry() {
     for copies in [Copies::All, Copies::Best(2), Copies::Target(LossTarget(1000))] {
         for (name, trouble) in troubles {
             for path in 0..3 {
-                let setup = paths(&[(20, 0.0), (30, 0.0), (40, 0.0)]);
+                let setup = Setup::paths(&[(20, 0.0), (30, 0.0), (40, 0.0)]);
                 let mut sim = Setup { copies, ..setup }.connect(path as u64);
                 sim.streams(APP, 200);
                 sim.run_for(18 * SECOND);
@@ -183,7 +178,7 @@ fn no_trouble_of_one_path_costs_what_the_others_carry() {
 fn the_receiver_knows_what_each_path_and_each_set_of_paths_delivered() {
     let losses = [0.1, 0.2, 0.3];
     for way in [Way::Up, Way::Down] {
-        let mut sim = paths(&losses.map(|loss| (20, loss))).connect(1);
+        let mut sim = Setup::paths(&losses.map(|loss| (20, loss))).connect(1);
         sim.stream(Stream::new(APP, way, 500));
         sim.run_for(100 * SECOND);
         let (sent, lost) = sim.record(APP, way).lost(Duration::ZERO, sim.now - 5 * SECOND);
@@ -219,7 +214,7 @@ fn the_receiver_knows_what_each_path_and_each_set_of_paths_delivered() {
 /// The window holds a path that is two seconds behind at 50,000 datagrams a second.
 #[test]
 fn eight_paths_of_which_one_is_two_seconds_late_deliver_each_datagram_once() {
-    let mut setup = paths(&[(20, 0.02); 8]);
+    let mut setup = Setup::paths(&[(20, 0.02); 8]);
     setup.bridges[7].delay = 2 * SECOND;
     let mut sim = setup.connect(1);
     let burst = 50;

@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::chronicle::Kind;
 use mptunnel::tunnel::snapshot::{PathView, Program, SCHEMA, Snapshot, Socks5View, State, Status};
 use serde_json::Value;
 
-use crate::sim::Sim;
-use crate::sim::network::Faults;
 use crate::sim::setup::Setup;
 use crate::sim::traffic::{APP, Way};
 
@@ -18,15 +15,6 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Datagrams a second, each way, and for how long.
 const PER_SECOND: u32 = 500;
 const SECONDS: u32 = 100;
-
-fn paths(paths: &[(u64, f64)]) -> Setup {
-    Setup::new(paths.iter().map(|(rtt, loss)| Faults::new(Duration::from_millis(*rtt), *loss)))
-}
-
-fn snapshots(sim: &Sim) -> [Snapshot; 2] {
-    let snapshot = |tunnel: &Tunnel| tunnel.snapshot(sim.instant());
-    [snapshot(sim.client(0)), snapshot(sim.server())]
-}
 
 fn statuses(snapshot: &Snapshot) -> Vec<Status> {
     snapshot.peers[0].paths.iter().map(|path| path.status).collect()
@@ -44,13 +32,13 @@ fn assert_part(what: &str, part: Option<f64>, expected: f64, count: u32) {
 fn both_ends_say_what_each_path_loses_each_way_and_what_it_saves() {
     let (up, down) = ([0.1, 0.2, 0.3], [0.3, 0.02, 0.0]);
     let rtts = [20, 40, 60];
-    let mut sim = paths(&rtts.map(|rtt| (rtt, 0.0))).connect(1);
+    let mut sim = Setup::paths(&rtts.map(|rtt| (rtt, 0.0))).connect(1);
     for (path, bridge) in sim.bridges.iter_mut().enumerate() {
         (bridge.up.faults.loss, bridge.down.faults.loss) = (up[path], down[path]);
     }
     sim.streams(APP, PER_SECOND);
     sim.run_for(SECOND * SECONDS);
-    let [client, server] = snapshots(&sim);
+    let [client, server] = sim.snapshots();
     assert_eq!((client.program, server.program), (Program::Mpclient, Program::Mpserver));
 
     let (recent, all) = (PER_SECOND * 9, PER_SECOND * (SECONDS - 5));
@@ -109,7 +97,7 @@ fn both_ends_say_what_each_path_loses_each_way_and_what_it_saves() {
         (bridge.up.faults.loss, bridge.down.faults.loss) = (down[path], up[path]);
     }
     sim.run_for(SECOND * 16);
-    let [client, server] = snapshots(&sim);
+    let [client, server] = sim.snapshots();
     for (end, received, sent) in [(&client, up, down), (&server, down, up)] {
         for (number, path) in end.peers[0].paths.iter().enumerate() {
             let name = format!("{} path {number}, turned", end.program.name());
@@ -123,7 +111,7 @@ fn both_ends_say_what_each_path_loses_each_way_and_what_it_saves() {
 fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
     const LOSS: f64 = 0.2;
     let jitters = [0, 10, 30];
-    let mut sim = paths(&[(20, LOSS), (40, LOSS), (60, LOSS)]).connect(6);
+    let mut sim = Setup::paths(&[(20, LOSS), (40, LOSS), (60, LOSS)]).connect(6);
     for (bridge, jitter) in sim.bridges.iter_mut().zip(jitters) {
         for line in [&mut bridge.up, &mut bridge.down] {
             (line.faults.jitter, line.faults.reorder) = (Duration::from_millis(jitter), true);
@@ -139,7 +127,7 @@ fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
     const TIMES: u32 = 30;
     for _ in 0..TIMES {
         sim.run_for(SECOND * 4);
-        for (means, snapshot) in means.iter_mut().zip(snapshots(&sim)) {
+        for (means, snapshot) in means.iter_mut().zip(sim.snapshots()) {
             for (means, path) in means.iter_mut().zip(&snapshot.peers[0].paths) {
                 for (mean, jitter) in means.iter_mut().zip([path.jitter_received_ms, path.jitter_sent_ms]) {
                     *mean += jitter.unwrap_or(f64::NAN) / f64::from(TIMES);
@@ -147,7 +135,7 @@ fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
             }
         }
     }
-    for (means, snapshot) in means.iter().zip(snapshots(&sim)) {
+    for (means, snapshot) in means.iter().zip(sim.snapshots()) {
         for ((path, means), jitter) in snapshot.peers[0].paths.iter().zip(means).zip(jitters) {
             let what = format!("{} path {}", snapshot.program.name(), path.number);
             // Two that are equally likely anywhere within a span are a third of it apart.
@@ -162,7 +150,7 @@ fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
         }
     }
     for (number, bridge) in sim.bridges.iter().enumerate() {
-        let [client, server] = snapshots(&sim);
+        let [client, server] = sim.snapshots();
         let sent = [&client, &server].map(|end| end.peers[0].paths[number].copies_sent);
         assert_eq!(sent, [bridge.up.offered, bridge.down.offered], "copies that left");
     }
@@ -170,7 +158,7 @@ fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
 
 #[test]
 fn what_happens_to_a_path_is_told_with_its_reason_and_its_time() {
-    let mut sim = paths(&[(20, 0.0), (40, 0.0)]).connect(7);
+    let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0)]).connect(7);
     sim.streams(APP, 100);
     sim.run_for(SECOND * 20);
     let begin = sim.now;
@@ -178,7 +166,7 @@ fn what_happens_to_a_path_is_told_with_its_reason_and_its_time() {
     sim.run_for(SECOND * 20);
     sim.bridges[1].set_dead(false);
     sim.run_for(SECOND * 10);
-    let [client, server] = snapshots(&sim);
+    let [client, server] = sim.snapshots();
     let bridge = sim.bridges[1].address;
     let told = |snapshot: &Snapshot, kind: Kind, begins: &str, after: Range<u64>| {
         let event = snapshot.events.iter().find(|event| {
@@ -203,7 +191,7 @@ fn what_happens_to_a_path_is_told_with_its_reason_and_its_time() {
 
 #[test]
 fn two_paths_behind_one_cable_are_told_as_a_pair() {
-    let mut sim = paths(&[(20, 0.0), (30, 0.0), (40, 0.05)]).connect(2);
+    let mut sim = Setup::paths(&[(20, 0.0), (30, 0.0), (40, 0.05)]).connect(2);
     sim.streams(APP, 200);
     for _ in 0..60 {
         for dead in [true, false] {
@@ -212,7 +200,7 @@ fn two_paths_behind_one_cable_are_told_as_a_pair() {
             sim.run_for(if dead { SECOND / 10 } else { SECOND });
         }
     }
-    for snapshot in snapshots(&sim) {
+    for snapshot in sim.snapshots() {
         let pairs = &snapshot.peers[0].pairs;
         assert_eq!(pairs.iter().map(|pair| pair.paths).collect::<Vec<_>>(), [[0, 1]], "{pairs:?}");
         assert!(pairs[0].correlation > 0.9, "{pairs:?}");
@@ -221,12 +209,12 @@ fn two_paths_behind_one_cable_are_told_as_a_pair() {
 
 #[test]
 fn a_path_is_probing_then_up_then_silent_and_a_name_is_resolving() {
-    let mut setup = paths(&[(20, 0.0), (30, 0.0), (40, 0.0), (50, 0.0)]);
+    let mut setup = Setup::paths(&[(20, 0.0), (30, 0.0), (40, 0.0), (50, 0.0)]);
     setup.bridge_names.insert(2, "nowhere.example.org");
     setup.backups = vec![3];
     let mut sim = setup.start(3);
     sim.run_for(Duration::from_millis(1));
-    let [client, server] = snapshots(&sim);
+    let [client, server] = sim.snapshots();
     let begun = [Status::Probing, Status::Probing, Status::Resolving, Status::Probing];
     assert_eq!(statuses(&client), begun);
     assert_eq!(client.peers[0].heard_ago_s, None);
@@ -235,7 +223,7 @@ fn a_path_is_probing_then_up_then_silent_and_a_name_is_resolving() {
     sim.warm_up();
     sim.streams(APP, 100);
     sim.run_for(SECOND * 60);
-    let [client, server] = snapshots(&sim);
+    let [client, server] = sim.snapshots();
     let up = [Status::Up, Status::Up, Status::Resolving, Status::Up];
     assert_eq!(statuses(&client), up);
     let numbers = |snapshot: &Snapshot, is: fn(&PathView) -> bool| -> Vec<usize> {
@@ -250,12 +238,12 @@ fn a_path_is_probing_then_up_then_silent_and_a_name_is_resolving() {
 
     sim.bridges[1].set_dead(true);
     sim.run_for(SECOND * 6);
-    for snapshot in snapshots(&sim) {
+    for snapshot in sim.snapshots() {
         let path = &snapshot.peers[0].paths[1];
         assert_eq!(path.status, Status::Silent, "{}", snapshot.program.name());
         assert_eq!(path.loss_sent.last_10s, None, "nobody can tell");
     }
-    let [client, server] = snapshots(&sim);
+    let [client, server] = sim.snapshots();
     let unanswered: Vec<_> = client.peers[0].paths.iter().map(|path| path.unanswered).collect();
     assert!(unanswered[1] >= Some(5) && unanswered[0] < Some(5), "{unanswered:?}");
     assert!(server.peers[0].paths.iter().all(|path| path.unanswered.is_none()), "mpserver asks none");
@@ -280,7 +268,7 @@ fn names(value: &Value, above: &str, found: &mut BTreeSet<String>) {
 
 #[test]
 fn the_json_has_the_names_that_docs_status_md_lists_for_this_schema() {
-    let mut sim = paths(&[(20, 0.0), (30, 0.0), (40, 0.0)]).connect(4);
+    let mut sim = Setup::paths(&[(20, 0.0), (30, 0.0), (40, 0.0)]).connect(4);
     sim.streams(APP, 100);
     for _ in 0..10 {
         for dead in [true, false] {
@@ -295,7 +283,7 @@ fn the_json_has_the_names_that_docs_status_md_lists_for_this_schema() {
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
         .collect();
-    for mut snapshot in snapshots(&sim) {
+    for mut snapshot in sim.snapshots() {
         if snapshot.program == Program::Mpclient {
             snapshot.socks5 = Some(Socks5View {
                 listen: "127.0.0.1:1080".to_owned(),

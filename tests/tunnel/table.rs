@@ -4,26 +4,14 @@ use std::time::Duration;
 
 use jiff::Zoned;
 use mptunnel::status::{Look, Summary, WIDTH, table};
-use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::snapshot::{
     LossView, PairView, PathView, Program, RateView, RttView, Snapshot, Status,
 };
 
-use crate::sim::Sim;
-use crate::sim::network::Faults;
 use crate::sim::setup::Setup;
 use crate::sim::traffic::APP;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn paths(paths: &[(u64, f64)]) -> Setup {
-    Setup::new(paths.iter().map(|(rtt, loss)| Faults::new(Duration::from_millis(*rtt), *loss)))
-}
-
-fn snapshots(sim: &Sim) -> [Snapshot; 2] {
-    let snapshot = |tunnel: &Tunnel| tunnel.snapshot(sim.instant());
-    [snapshot(sim.client(0)), snapshot(sim.server())]
-}
 
 fn look() -> Look {
     let now: Zoned = "2026-11-25T12:34:56+01[+01]".parse().expect("a time");
@@ -32,7 +20,7 @@ fn look() -> Look {
 
 /// Both ends' snapshots of a tunnel that has lost, recovered and told things.
 fn eventful() -> [Snapshot; 2] {
-    let mut setup = paths(&[(20, 0.1), (40, 0.2), (60, 0.0), (80, 0.0)]);
+    let mut setup = Setup::paths(&[(20, 0.1), (40, 0.2), (60, 0.0), (80, 0.0)]);
     setup.bridge_names.insert(3, "a-bridge-with-a-name-that-is-far-too-long.nowhere.example.org");
     setup.backups = vec![2];
     let mut sim = setup.connect(5);
@@ -40,7 +28,7 @@ fn eventful() -> [Snapshot; 2] {
     sim.run_for(SECOND * 20);
     sim.bridges[1].set_dead(true);
     sim.run_for(SECOND * 6);
-    snapshots(&sim)
+    sim.snapshots()
 }
 
 #[test]
@@ -182,15 +170,15 @@ fn the_table_fits_its_width_with_sixteen_paths_and_the_largest_figures_and_names
 
 #[test]
 fn a_summary_tells_what_was_carried_since_the_one_before() {
-    let mut sim = paths(&[(20, 0.5), (40, 0.5), (60, 0.0)]).connect(9);
+    let mut sim = Setup::paths(&[(20, 0.5), (40, 0.5), (60, 0.0)]).connect(9);
     sim.bridges[2].set_dead(true);
     sim.streams(APP, 100);
     sim.run_for(SECOND * 60);
     let mut summaries = [Summary::default(), Summary::default()];
-    snapshots(&sim).iter().zip(&mut summaries).for_each(|(snapshot, summary)| drop(summary.line(snapshot)));
-    let before = snapshots(&sim);
+    sim.snapshots().iter().zip(&mut summaries).for_each(|(snapshot, summary)| drop(summary.line(snapshot)));
+    let before = sim.snapshots();
     sim.run_for(SECOND * 600);
-    for ((summary, snapshot), before) in summaries.iter_mut().zip(snapshots(&sim)).zip(before) {
+    for ((summary, snapshot), before) in summaries.iter_mut().zip(sim.snapshots()).zip(before) {
         let line = summary.line(&snapshot).replace(',', "");
         let [now, then] = [&snapshot, &before].map(|snapshot| snapshot.peers[0].received);
         let received = snapshot.counters.datagrams_received - before.counters.datagrams_received;
