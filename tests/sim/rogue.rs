@@ -7,7 +7,8 @@ use std::time::Instant;
 use base64ct::{Base64, Encoding};
 use mptunnel::tunnel::key::{KEY_LEN, Key};
 use mptunnel::tunnel::keyring::KeyId;
-use mptunnel::tunnel::link::{Link, Target};
+use mptunnel::tunnel::link::{Bind, Event, Link, SocketId, Target};
+use mptunnel::tunnel::role::{Config, Security, ServerRole};
 use mptunnel::tunnel::session::{Session, SessionKeys};
 use mptunnel::tunnel::wire::{
     self, ClientId, Control, FlowId, Label, Open, Opened, Packet, PathToken, SessionId, Type,
@@ -154,6 +155,46 @@ pub fn exchange(tunnel: &mut Tunnel, now: Instant, link: Link, mut packet: Vec<u
         sent.extend(run.packets().map(|packet| (run.link, packet.to_vec())));
     }
     sent
+}
+
+/// A server by itself, for clients that no tunnel plays.
+pub fn server(now: Instant, security: Security) -> Tunnel {
+    Tunnel::new(now, config(security), StdRng::seed_from_u64(1))
+}
+
+/// What it is started with.
+pub fn config(security: Security) -> Config {
+    let target = SocketAddr::from(([192, 0, 2, 1], 1194)).into();
+    Config { role: ServerRole::new(([0, 0, 0, 0], 2000).into(), target).into(), security }
+}
+
+/// Lets the server answer a rogue's handshake.
+pub fn connect(server: &mut Tunnel, now: Instant, mut rogue: Rogue) -> Rogue {
+    let init = rogue.init();
+    let [(link, response)] = &exchange(server, now, rogue.link(), init)[..] else { panic!("no response") };
+    assert_eq!(*link, rogue.link());
+    rogue.connect(now, response);
+    rogue
+}
+
+/// Lets a rogue prove its first path with two probes. Returns the token that does.
+pub fn prove(server: &mut Tunnel, now: Instant, rogue: &mut Rogue) -> PathToken {
+    let probe = rogue.probe(0, 0, PathToken(0));
+    let [(_, reply)] = &mut exchange(server, now, rogue.link(), probe)[..] else { panic!("no reply") };
+    let token = rogue.reply(reply).token;
+    let probe = rogue.probe(0, 1, token);
+    assert!(!exchange(server, now, rogue.link(), probe).is_empty(), "a reply");
+    token
+}
+
+/// The sockets towards the target that a server has asked for since the last time.
+pub fn opened(server: &mut Tunnel) -> Vec<SocketId> {
+    let events = std::iter::from_fn(|| server.poll_event());
+    let opened = events.filter_map(|event| match event {
+        Event::Open(socket, Bind::Towards { .. }) => Some(socket),
+        _ => None,
+    });
+    opened.collect()
 }
 
 struct Seeded(u64);

@@ -2,17 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::flow::MAX_FLOWS;
-use mptunnel::tunnel::link::{Bind, Event};
+use mptunnel::tunnel::link::Event;
 use mptunnel::tunnel::path::MAX_PATHS;
-use mptunnel::tunnel::role::{Config, ServerRole};
 use mptunnel::tunnel::wire::{CONTROL_PACKET_LEN, PathToken, Reject};
-use rand::{SeedableRng, rngs::StdRng};
 
 use crate::sim::host::SERVER;
 use crate::sim::network::Faults;
-use crate::sim::rogue::{Rogue, exchange};
+use crate::sim::rogue::{Rogue, connect, exchange, opened, server};
 use crate::sim::setup::{Setup, encrypted};
 use crate::sim::traffic::{APP, App, Way};
 
@@ -21,29 +18,6 @@ const NO_TOKEN: PathToken = PathToken(0);
 
 fn one_path() -> Setup {
     Setup::new([Faults::new(Duration::from_millis(20), 0.0)])
-}
-
-/// A server by itself, for clients that no tunnel plays.
-fn server(now: Instant) -> Tunnel {
-    let listen = ([0, 0, 0, 0], 2000).into();
-    let target = std::net::SocketAddr::from(([192, 0, 2, 1], 1194)).into();
-    let config = Config { role: ServerRole::new(listen, target).into(), security: encrypted() };
-    Tunnel::new(now, config, StdRng::seed_from_u64(1))
-}
-
-/// A rogue that the server has answered.
-fn connect(server: &mut Tunnel, now: Instant, number: u64) -> Rogue {
-    let mut rogue = Rogue::new(number);
-    let init = rogue.init();
-    let [(link, response)] = &exchange(server, now, rogue.link(), init)[..] else { panic!("no response") };
-    assert_eq!(*link, rogue.link());
-    rogue.connect(now, response);
-    rogue
-}
-
-fn opened(server: &mut Tunnel) -> usize {
-    let events = std::iter::from_fn(|| server.poll_event());
-    events.filter(|event| matches!(event, Event::Open(_, Bind::Towards { .. }))).count()
 }
 
 #[test]
@@ -64,23 +38,23 @@ fn a_client_has_a_limited_number_of_flows() {
 #[test]
 fn a_server_opens_a_limited_number_of_flows_for_a_client_that_wants_more() {
     let now = Instant::now();
-    let mut server = server(now);
-    let mut rogue = connect(&mut server, now, 1);
+    let mut server = server(now, encrypted());
+    let mut rogue = connect(&mut server, now, Rogue::new(1));
     let probe = rogue.probe(0, 0, NO_TOKEN);
     exchange(&mut server, now, rogue.link(), probe);
     for flow in 0..MAX_FLOWS as u32 + 6 {
         let data = rogue.open(flow, b"to the target");
         exchange(&mut server, now, rogue.link(), data);
     }
-    assert_eq!(opened(&mut server), MAX_FLOWS);
+    assert_eq!(opened(&mut server).len(), MAX_FLOWS);
     assert_eq!(server.counters().rejected(Reject::FlowLimit), 6);
 }
 
 #[test]
 fn a_path_number_beyond_the_limit_is_refused_without_an_answer() {
     let now = Instant::now();
-    let mut server = server(now);
-    let mut rogue = connect(&mut server, now, 1);
+    let mut server = server(now, encrypted());
+    let mut rogue = connect(&mut server, now, Rogue::new(1));
     for (path, answers) in [(0, 1), (MAX_PATHS as u8 - 1, 1), (MAX_PATHS as u8, 0), (255, 0)] {
         let probe = rogue.probe(path, 0, NO_TOKEN);
         assert_eq!(exchange(&mut server, now, rogue.link(), probe).len(), answers, "path {path}");
@@ -91,8 +65,8 @@ fn a_path_number_beyond_the_limit_is_refused_without_an_answer() {
 #[test]
 fn a_reply_is_as_long_as_its_probe_and_data_waits_for_the_token() {
     let now = Instant::now();
-    let mut server = server(now);
-    let mut rogue = connect(&mut server, now, 1);
+    let mut server = server(now, encrypted());
+    let mut rogue = connect(&mut server, now, Rogue::new(1));
     let probe = rogue.probe(0, 0, PathToken(77));
     let mut sent = exchange(&mut server, now, rogue.link(), probe.clone());
     assert_eq!(sent[0].1.len(), probe.len());
@@ -120,8 +94,8 @@ fn a_reply_is_as_long_as_its_probe_and_data_waits_for_the_token() {
 #[test]
 fn a_replayed_probe_is_not_answered_and_one_that_overtakes_itself_at_most_with_as_much() {
     let now = Instant::now();
-    let mut server = server(now);
-    let mut rogue = connect(&mut server, now, 1);
+    let mut server = server(now, encrypted());
+    let mut rogue = connect(&mut server, now, Rogue::new(1));
     let elsewhere = Rogue::new(2).link();
     let first = rogue.probe(0, 0, NO_TOKEN);
     let mut sent = exchange(&mut server, now, rogue.link(), first.clone());
@@ -151,7 +125,7 @@ fn a_replayed_probe_is_not_answered_and_one_that_overtakes_itself_at_most_with_a
 #[test]
 fn handshakes_are_answered_at_a_limited_rate() {
     let start = Instant::now();
-    let mut server = server(start);
+    let mut server = server(start, encrypted());
     let mut answered_of_100 = |now, number: u64| {
         let inits = (number..number + 100).map(|number| {
             let mut rogue = Rogue::new(number);
@@ -169,10 +143,10 @@ fn handshakes_are_answered_at_a_limited_rate() {
 #[test]
 fn more_clients_connect_at_once_than_handshakes_may_be_half_open() {
     let start = Instant::now();
-    let mut server = server(start);
+    let mut server = server(start, encrypted());
     for number in 0..1100 {
         let now = start + Duration::from_micros(250) * number as u32;
-        let mut rogue = connect(&mut server, now, number);
+        let mut rogue = connect(&mut server, now, Rogue::new(number));
         let probe = rogue.probe(0, 0, NO_TOKEN);
         assert_eq!(exchange(&mut server, now, rogue.link(), probe).len(), 1, "client {number}");
     }
@@ -181,7 +155,7 @@ fn more_clients_connect_at_once_than_handshakes_may_be_half_open() {
 #[test]
 fn half_open_handshakes_are_limited_and_forgotten() {
     let start = Instant::now();
-    let mut server = server(start);
+    let mut server = server(start, encrypted());
     const MAX_PENDING: u64 = 1024;
     let init = |number| {
         let mut rogue = Rogue::new(number);
@@ -206,11 +180,11 @@ fn half_open_handshakes_are_limited_and_forgotten() {
 fn clients_are_limited_and_one_more_is_refused_until_one_is_forgotten() {
     const MAX_PEERS: u64 = 4096;
     let start = Instant::now();
-    let mut server = server(start);
+    let mut server = server(start, encrypted());
     for number in 0..=MAX_PEERS {
         // Half-open handshakes have a limit of their own, which time relieves.
         let now = start + Duration::from_millis(10) * number as u32;
-        let mut rogue = connect(&mut server, now, number);
+        let mut rogue = connect(&mut server, now, Rogue::new(number));
         let probe = rogue.probe(0, 0, NO_TOKEN);
         let answers = exchange(&mut server, now, rogue.link(), probe).len();
         assert_eq!(answers, usize::from(number < MAX_PEERS), "client {number}");
@@ -218,7 +192,7 @@ fn clients_are_limited_and_one_more_is_refused_until_one_is_forgotten() {
     assert_eq!(server.counters().rejected(Reject::PeerLimit), 1);
     let later = start + 400 * SECOND;
     exchange(&mut server, later, Rogue::new(9999).link(), Vec::new());
-    let mut rogue = connect(&mut server, later, 9999);
+    let mut rogue = connect(&mut server, later, Rogue::new(9999));
     let probe = rogue.probe(0, 0, NO_TOKEN);
     assert_eq!(exchange(&mut server, later, rogue.link(), probe).len(), 1);
 }

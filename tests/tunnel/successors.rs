@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::allow::{Allowed, Hosts, Rule};
-use mptunnel::tunnel::link::{Bind, Endpoint, Event, Host, SocketId, Target};
+use mptunnel::tunnel::link::{Endpoint, Event, Host, SocketId, Target};
 use mptunnel::tunnel::role::{Config, ServerRole};
-use mptunnel::tunnel::wire::{Opened, PathToken, Reject, Verdict};
+use mptunnel::tunnel::wire::{Opened, Reject, Verdict};
 
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::keys::{BOTH, config, connect, server};
+use super::keys::BOTH;
 use crate::sim::network::Faults;
-use crate::sim::rogue::{Rogue, exchange};
+use crate::sim::rogue::{Rogue, config, connect, exchange, opened, prove, server};
 use crate::sim::seeds::seeds;
 use crate::sim::setup::{Setup, each, keyed};
 use crate::sim::traffic::{App, Way};
@@ -69,16 +69,6 @@ fn a_restarted_client_gets_nothing_by_a_key_that_all_share_or_without_one() {
     }
 }
 
-/// The sockets towards the target that a server has asked for since the last time.
-fn opened(server: &mut Tunnel) -> Vec<SocketId> {
-    let events = std::iter::from_fn(|| server.poll_event());
-    let opened = events.filter_map(|event| match event {
-        Event::Open(socket, Bind::Towards { .. }) => Some(socket),
-        _ => None,
-    });
-    opened.collect()
-}
-
 /// The event loop has opened a socket at this port. What is said of it is not listened to.
 fn open_at(server: &mut Tunnel, now: Instant, socket: SocketId, port: u16) {
     server.handle_socket_open(now, socket, SocketAddr::from(([192, 0, 2, 1], port)));
@@ -96,11 +86,7 @@ fn ask(server: &mut Tunnel, now: Instant, rogue: &mut Rogue) -> Option<Opened> {
 /// A rogue whose path has proven itself, so that the server answers.
 fn client(server: &mut Tunnel, now: Instant, number: u64, key: u64) -> Rogue {
     let mut rogue = connect(server, now, Rogue::keyed(number, key));
-    let probe = rogue.probe(0, 0, PathToken(0));
-    let [(_, reply)] = &mut exchange(server, now, rogue.link(), probe)[..] else { panic!("no reply") };
-    let token = rogue.reply(reply).token;
-    let probe = rogue.probe(0, 1, token);
-    assert!(!exchange(server, now, rogue.link(), probe).is_empty(), "a reply");
+    prove(server, now, &mut rogue);
     rogue
 }
 
@@ -184,15 +170,15 @@ fn what_a_client_waits_for_goes_with_it() {
         allowed: Allowed(vec![rule]),
         ..ServerRole::new(([0, 0, 0, 0], 2000).into(), SocketAddr::from(([192, 0, 2, 1], 1194)).into())
     };
-    let config = Config { role: role.into(), security: each(BOTH) };
-    let mut server = Tunnel::new(start, config, StdRng::seed_from_u64(1));
+    let started_with = Config { role: role.into(), security: each(BOTH) };
+    let mut server = Tunnel::new(start, started_with, StdRng::seed_from_u64(1));
     let mut alice = client(&mut server, start, 1, 1);
     let target = Target::Named(Endpoint { host: Host::Name(name.to_owned()), port: 7 });
     let open = alice.open_to(FLOW, 0, target, Some(b"hello"));
     exchange(&mut server, start, alice.link(), open);
     let held = server.holdings();
     assert_eq!((held.waiting, held.waiting_len), (1, 5), "until the name is looked up");
-    server.reconfigure(start, super::keys::config(each(&BOTH[1..])));
+    server.reconfigure(start, config(each(&BOTH[1..])));
     let held = server.holdings();
     assert_eq!((held.waiting, held.waiting_len), (0, 0));
 }

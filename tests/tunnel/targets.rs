@@ -11,11 +11,10 @@ use mptunnel::tunnel::role::{Allowed, Config, ServerRole};
 use mptunnel::tunnel::wire::{PathToken, Reject, Verdict};
 use rand::{SeedableRng, rngs::StdRng};
 
-use crate::sim::rogue::{Rogue, exchange};
+use crate::sim::rogue::{Rogue, connect, exchange, prove};
 use crate::sim::setup::encrypted;
 
 const SECOND: Duration = Duration::from_secs(1);
-const NO_TOKEN: PathToken = PathToken(0);
 
 /// What a server sends to targets.
 type Datagrams = Vec<(SocketAddr, Vec<u8>)>;
@@ -42,16 +41,8 @@ impl Lab {
         let now = Instant::now();
         let config = Config { role: role.into(), security: encrypted() };
         let mut server = Tunnel::new(now, config, StdRng::seed_from_u64(1));
-        let mut rogue = Rogue::new(1);
-        let link = rogue.link();
-        let init = rogue.init();
-        let response = exchange(&mut server, now, link, init).remove(0).1;
-        rogue.connect(now, &response);
-        let probe = rogue.probe(0, 0, NO_TOKEN);
-        let mut reply = exchange(&mut server, now, link, probe).remove(0).1;
-        let token = rogue.reply(&mut reply).token;
-        let probe = rogue.probe(0, 1, token);
-        exchange(&mut server, now, link, probe);
+        let mut rogue = connect(&mut server, now, Rogue::new(1));
+        let token = prove(&mut server, now, &mut rogue);
         Self { server, now, rogue, opened: Vec::new(), asked: Vec::new(), failing: false, token, probes: 2 }
     }
 
