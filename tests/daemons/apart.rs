@@ -2,41 +2,24 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::setup::{KEYED, Setup, V4, lines};
 use crate::lossy_bridge::Faults;
 use crate::process::PATIENCE;
-use crate::stream::{end, listening_thread};
+use crate::stream::Listener;
 use crate::wait::poll_until;
 
 /// Datagrams of each application.
 const DATAGRAMS: u32 = 300;
 
 /// A target that answers each datagram with the datagram and the address that it saw.
-struct Target {
-    ended: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Target {
-    fn start(socket: UdpSocket) -> Self {
-        let ended = Arc::new(AtomicBool::new(false));
-        let thread = listening_thread(socket, Arc::clone(&ended), |socket, octets, source| {
-            let reply = [octets, source.to_string().as_bytes()].concat();
-            let _ = socket.send_to(&reply, source);
-        });
-        Self { ended, thread: Some(thread) }
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        end(&self.ended, &mut self.thread);
-    }
+fn start_target(socket: UdpSocket) -> Listener {
+    Listener::start(socket, |socket, octets, source| {
+        let reply = [octets, source.to_string().as_bytes()].concat();
+        let _ = socket.send_to(&reply, source);
+    })
 }
 
 /// Sends from all applications in turn, and asserts that each gets all its own replies once, and nothing else. Returns the
@@ -129,7 +112,7 @@ fn assert_all_different(addresses: &[SocketAddr]) {
 fn ten_applications_at_one_mpclient_get_their_own_replies() {
     let setup = Setup::new("apart-applications", V4);
     let bridges = setup.three_bridges(Faults::default());
-    let _target = Target::start(setup.target());
+    let _target = start_target(setup.target());
     let _mpserver = setup.mpserver(KEYED);
     let _mpclient = setup.mpclient(&lines(&bridges), KEYED);
     let applications: Vec<_> = (0..10).map(|_| setup.application()).collect();
@@ -141,7 +124,7 @@ fn three_mpclients_at_one_mpserver_get_their_own_replies() {
     let setup = Setup::new("apart-clients", V4);
     // All three use the same bridges.
     let bridges = setup.three_bridges(Faults::default());
-    let _target = Target::start(setup.target());
+    let _target = start_target(setup.target());
     let _mpserver = setup.mpserver(KEYED);
     let mut clients = Vec::new();
     let mut applications = Vec::new();

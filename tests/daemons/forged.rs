@@ -1,16 +1,16 @@
 //! Altered and replayed packets on the wire: none takes the real one's place, none moves a path.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use mptunnel::tunnel::wire::{CONTROL_PACKET_LEN, RESPONSE_LEN};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::setup::{KEYED, Setup, UNKEYED, V4, address, line, socket};
 use crate::process::PATIENCE;
-use crate::stream::{end, listening_thread};
+use crate::stream::Listener;
 use crate::wait::poll_until;
 
 /// Datagrams a second.
@@ -24,14 +24,13 @@ struct Tamperer {
     address: SocketAddr,
     stranger: UdpSocket,
     forged: Arc<AtomicU64>,
-    ended: Arc<AtomicBool>,
-    threads: [Option<JoinHandle<()>>; 2],
+    _listeners: [Listener; 2],
 }
 
 impl Tamperer {
     fn start(server: SocketAddr, seed: u64) -> Self {
         let (listener, upstream, stranger) = (socket(V4), socket(V4), socket(V4));
-        let (ended, forged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let forged = Arc::new(AtomicU64::new(0));
         let client = Arc::new(Mutex::new(None));
         let address = address(&listener);
         let tamper = |rng_seed, sender: &UdpSocket| {
@@ -53,25 +52,17 @@ impl Tamperer {
         let mut forward = tamper(seed, &upstream);
         let mut backward = tamper(seed + 1, &listener);
         let known = Arc::clone(&client);
-        let there = listening_thread(listener, Arc::clone(&ended), move |_, octets, source| {
+        let there = Listener::start(listener, move |_, octets, source| {
             *known.lock().expect("no thread panics with it") = Some(source);
             forward(octets, server);
         });
-        let back = listening_thread(upstream, Arc::clone(&ended), move |_, octets, source| {
+        let back = Listener::start(upstream, move |_, octets, source| {
             let client = *client.lock().expect("no thread panics with it");
             if let Some(client) = client.filter(|_| source == server) {
                 backward(octets, client);
             }
         });
-        Self { address, stranger, forged, ended, threads: [Some(there), Some(back)] }
-    }
-}
-
-impl Drop for Tamperer {
-    fn drop(&mut self) {
-        for thread in &mut self.threads {
-            end(&self.ended, thread);
-        }
+        Self { address, stranger, forged, _listeners: [there, back] }
     }
 }
 

@@ -2,38 +2,29 @@
 //! started again.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_port, lines, socket};
 use crate::lossy_bridge::Faults;
 use crate::process::{PATIENCE, Running};
-use crate::stream::{end, listening_thread};
+use crate::stream::Listener;
 use crate::wait::poll_until;
 
 /// A target that answers each datagram with its name, the datagram, and the address that it came from.
 struct Target {
     address: SocketAddr,
-    ended: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
+    _listener: Listener,
 }
 
 impl Target {
     fn start(name: char, socket: UdpSocket) -> Self {
-        let (address, ended) = (address(&socket), Arc::new(AtomicBool::new(false)));
-        let thread = listening_thread(socket, Arc::clone(&ended), move |socket, octets, source| {
+        let address = address(&socket);
+        let listener = Listener::start(socket, move |socket, octets, source| {
             let reply = format!("{name} {} {source}", String::from_utf8_lossy(octets));
             let _ = socket.send_to(reply.as_bytes(), source);
         });
-        Self { address, ended, thread: Some(thread) }
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        end(&self.ended, &mut self.thread);
+        Self { address, _listener: listener }
     }
 }
 

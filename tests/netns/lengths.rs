@@ -3,15 +3,12 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::lab::{Lab, Version};
 use super::programs::{SERVER_PORT, application, mpclient, mpserver, socat_bridge, target};
-use super::stream::{datagram, end, listening_thread};
+use super::stream::{Listener, datagram};
 
 /// The largest payload of a UDP datagram over IPv4, less the tunnel's overhead per datagram.
 const LARGEST_LEN: usize = 65_507 - 32;
@@ -27,15 +24,13 @@ const ASK: &[u8] = b"please send ";
 /// for.
 struct Target {
     received: Receiver<(Vec<u8>, SocketAddr)>,
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _listener: Listener,
 }
 
 impl Target {
     fn start(socket: UdpSocket) -> Self {
         let (report, received) = mpsc::channel();
-        let ended = Arc::new(AtomicBool::new(false));
-        let thread = listening_thread(socket, Arc::clone(&ended), move |socket, octets, source| {
+        let listener = Listener::start(socket, move |socket, octets, source| {
             // The test may be over and gone.
             let _ = report.send((octets.to_vec(), source));
             match octets.strip_prefix(ASK).and_then(<[u8]>::first_chunk) {
@@ -48,13 +43,7 @@ impl Target {
                 }
             }
         });
-        Self { received, ended, thread: Some(thread) }
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        end(&self.ended, &mut self.thread);
+        Self { received, _listener: listener }
     }
 }
 

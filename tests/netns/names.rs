@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::lab::{Lab, Version, announce, bridge_address};
 use super::programs::{SERVER_PORT, application, mpclient_with, mpserver, socat_bridge, target};
-use super::stream::{Echo, Stream, end, listening_thread};
+use super::stream::{Echo, Listener, Stream};
 use super::wait::poll_until;
 
 const PROGRAMS: [&str; 1] = ["socat"];
@@ -30,8 +28,7 @@ type Names = Arc<Mutex<HashMap<String, Vec<IpAddr>>>>;
 struct NameServer {
     names: Names,
     asked: Arc<Mutex<usize>>,
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _listener: Listener,
 }
 
 impl NameServer {
@@ -40,7 +37,6 @@ impl NameServer {
         let socket = lab.client.socket(NAME_SERVER);
         lab.client.set_name_server(NAME_SERVER.ip());
         let (names, asked) = (Names::default(), Arc::<Mutex<usize>>::default());
-        let ended = Arc::new(AtomicBool::new(false));
         let (known, count) = (Arc::clone(&names), Arc::clone(&asked));
         let answer_to = move |socket: &UdpSocket, query: &[u8], client: SocketAddr| {
             *count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -49,8 +45,7 @@ impl NameServer {
                 let _ = socket.send_to(&answer, client);
             }
         };
-        let thread = Some(listening_thread(socket, Arc::clone(&ended), answer_to));
-        Self { names, asked, ended, thread }
+        Self { names, asked, _listener: Listener::start(socket, answer_to) }
     }
 
     fn set(&self, name: &str, addresses: &[IpAddr]) {
@@ -61,12 +56,6 @@ impl NameServer {
     /// How many questions there were so far.
     fn asked(&self) -> usize {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for NameServer {
-    fn drop(&mut self) {
-        end(&self.ended, &mut self.thread);
     }
 }
 

@@ -4,9 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "an attacker has a clock of his own")]
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mptunnel::tunnel::keyring::KeyId;
@@ -16,7 +15,7 @@ use mptunnel::tunnel::wire::{
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use socket2::SockRef;
 
-use crate::stream::{end, listening_thread};
+use crate::stream::Listener;
 
 /// Addresses that a flood comes from, each in 127.0.0.0/8.
 const SOURCES: usize = 250;
@@ -29,8 +28,7 @@ const REMEMBERED: usize = 256;
 pub(crate) struct Eavesdropper {
     address: SocketAddr,
     overheard: Overheard,
-    ended: Arc<AtomicBool>,
-    threads: [Option<JoinHandle<()>>; 2],
+    _listeners: [Listener; 2],
 }
 
 /// Packets as they were sent, the oldest overwritten first.
@@ -42,11 +40,11 @@ impl Eavesdropper {
         let (listener, upstream) = (socket(Ipv4Addr::LOCALHOST), socket(Ipv4Addr::LOCALHOST));
         let address = listener.local_addr().expect("a bound socket has an address");
         let (forward, backward) = (clone(&upstream), clone(&listener));
-        let (overheard, ended) = (Overheard::default(), Arc::new(AtomicBool::new(false)));
+        let overheard = Overheard::default();
         let client = Arc::new(Mutex::new(None));
         let (known, memory) = (Arc::clone(&client), Arc::clone(&overheard));
         let mut count = 0;
-        let there = listening_thread(listener, Arc::clone(&ended), move |_, octets, source| {
+        let there = Listener::start(listener, move |_, octets, source| {
             *lock(&known) = Some(source);
             // What cannot be passed on is lost, as on any line.
             let _ = forward.send_to(octets, server);
@@ -57,25 +55,17 @@ impl Eavesdropper {
             }
             count += 1;
         });
-        let back = listening_thread(upstream, Arc::clone(&ended), move |_, octets, _| {
+        let back = Listener::start(upstream, move |_, octets, _| {
             if let Some(client) = *lock(&client) {
                 let _ = backward.send_to(octets, client);
             }
         });
-        Self { address, overheard, ended, threads: [Some(there), Some(back)] }
+        Self { address, overheard, _listeners: [there, back] }
     }
 
     /// Where mpclient sends to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-}
-
-impl Drop for Eavesdropper {
-    fn drop(&mut self) {
-        for thread in &mut self.threads {
-            end(&self.ended, thread);
-        }
     }
 }
 

@@ -111,28 +111,20 @@ impl fmt::Debug for Direction {
 /// A target that sends every datagram back, and keeps books about those of a stream.
 pub(crate) struct Echo {
     received: Arc<Mutex<Received>>,
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _listener: Listener,
 }
 
 impl Echo {
     /// Starts the target on a socket.
     pub(crate) fn start(socket: UdpSocket) -> Self {
         let received = Arc::new(Mutex::new(Received::default()));
-        let ended = Arc::new(AtomicBool::new(false));
-        let (books, end) = (Arc::clone(&received), Arc::clone(&ended));
-        let thread = listening_thread(socket, end, move |socket, octets, source| {
+        let books = Arc::clone(&received);
+        let listener = Listener::start(socket, move |socket, octets, source| {
             lock(&books).enter(octets);
             // An echo that cannot leave is lost, and shows in the books of the way back.
             let _ = socket.send_to(octets, source);
         });
-        Self { received, ended, thread: Some(thread) }
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        end(&self.ended, &mut self.thread);
+        Self { received, _listener: listener }
     }
 }
 
@@ -142,9 +134,8 @@ pub(crate) struct Stream {
     sent: Arc<AtomicU64>,
     received: Arc<Mutex<Received>>,
     sending_ended: Arc<AtomicBool>,
-    receiving_ended: Arc<AtomicBool>,
     sender: Option<JoinHandle<()>>,
-    receiver: Option<JoinHandle<()>>,
+    receiver: Listener,
 }
 
 impl Stream {
@@ -167,13 +158,9 @@ impl Stream {
             }
         });
         let received = Arc::new(Mutex::new(Received::default()));
-        let receiving_ended = Arc::new(AtomicBool::new(false));
         let books = Arc::clone(&received);
-        let receiver = listening_thread(socket, Arc::clone(&receiving_ended), move |_, octets, _| {
-            lock(&books).enter(octets);
-        });
-        let (sender, receiver) = (Some(sender), Some(receiver));
-        Self { echo, sent, received, sending_ended, receiving_ended, sender, receiver }
+        let receiver = Listener::start(socket, move |_, octets, _| lock(&books).enter(octets));
+        Self { echo, sent, received, sending_ended, sender: Some(sender), receiver }
     }
 
     /// How many datagrams have been sent so far.
@@ -197,7 +184,7 @@ impl Stream {
         poll_until(STRAGGLERS, || complete(&self.received));
         // Copies that come after the first ones would come now.
         thread::sleep(LISTENING_TURN * 5);
-        end(&self.receiving_ended, &mut self.receiver);
+        self.receiver.end();
         let there = lock(&self.echo.received).direction(sent);
         let mut back = lock(&self.received).direction(sent);
         // What never reached the target could not come back: it is booked on the way there.
@@ -219,30 +206,49 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         end(&self.sending_ended, &mut self.sender);
-        end(&self.receiving_ended, &mut self.receiver);
     }
 }
 
-/// Starts a thread that hands every datagram of a socket to `take`, until it is told to end.
-pub(crate) fn listening_thread(
-    socket: UdpSocket,
+/// A thread that hands every datagram of a socket to a function, until this is dropped.
+pub(crate) struct Listener {
     ended: Arc<AtomicBool>,
-    mut take: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 'static,
-) -> JoinHandle<()> {
-    socket.set_read_timeout(Some(LISTENING_TURN)).expect("a time that is not zero");
-    thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 16];
-        while !ended.load(Ordering::Relaxed) {
-            // Errors are timeouts, or refusals while nobody listens at the other end.
-            if let Ok((len, source)) = socket.recv_from(&mut buffer) {
-                take(&socket, &buffer[..len], source);
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Starts the thread.
+    pub(crate) fn start(
+        socket: UdpSocket,
+        mut take: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 'static,
+    ) -> Self {
+        socket.set_read_timeout(Some(LISTENING_TURN)).expect("a time that is not zero");
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ended);
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while !told.load(Ordering::Relaxed) {
+                // Errors are timeouts, or refusals while nobody listens at the other end.
+                if let Ok((len, source)) = socket.recv_from(&mut buffer) {
+                    take(&socket, &buffer[..len], source);
+                }
             }
-        }
-    })
+        });
+        Self { ended, thread: Some(thread) }
+    }
+
+    fn end(&mut self) {
+        end(&self.ended, &mut self.thread);
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// Ends a thread by its flag.
-pub(crate) fn end(flag: &AtomicBool, thread: &mut Option<JoinHandle<()>>) {
+fn end(flag: &AtomicBool, thread: &mut Option<JoinHandle<()>>) {
     flag.store(true, Ordering::Relaxed);
     if let Some(thread) = thread.take() {
         // What a thread had to complain about, it has said in its panic.

@@ -5,8 +5,6 @@ mod hostile;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,29 +16,22 @@ use mptunnel::tunnel::wire::Reject;
 use super::setup::{KEYED, Setup, V4, V6, address, free_port, has_ipv6, lines, socket};
 use crate::lossy_bridge::{Faults, LossyBridge};
 use crate::process::{MPCLIENT, PATIENCE, Running, run};
-use crate::stream::{end, listening_thread};
+use crate::stream::Listener;
 use crate::wait::poll_until;
 
 /// A target that answers each datagram with its name in front.
 pub(super) struct Target {
     pub(super) address: SocketAddr,
-    ended: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
+    _listener: Listener,
 }
 
 impl Target {
     pub(super) fn start(name: char, socket: UdpSocket) -> Self {
-        let (address, ended) = (address(&socket), Arc::new(AtomicBool::new(false)));
-        let thread = listening_thread(socket, Arc::clone(&ended), move |socket, octets, source| {
+        let address = address(&socket);
+        let listener = Listener::start(socket, move |socket, octets, source| {
             let _ = socket.send_to(&[&[name as u8], octets].concat(), source);
         });
-        Self { address, ended, thread: Some(thread) }
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        end(&self.ended, &mut self.thread);
+        Self { address, _listener: listener }
     }
 }
 
