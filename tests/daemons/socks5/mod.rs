@@ -8,14 +8,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mptunnel::tunnel::snapshot::Snapshot;
+use mptunnel::tunnel::snapshot::{Program, Snapshot};
 use mptunnel::tunnel::socks5::association::Refusals;
 use mptunnel::tunnel::socks5::wire::{self, Address};
 use mptunnel::tunnel::wire::Reject;
 
 use super::setup::{KEYED, Setup, V4, V6, address, free_port, has_ipv6, lines, socket};
+use super::status;
 use crate::lossy_bridge::{Faults, LossyBridge};
-use crate::process::{MPCLIENT, PATIENCE, Running, run};
+use crate::process::{PATIENCE, Running};
 use crate::stream::Listener;
 use crate::wait::poll_until;
 
@@ -64,10 +65,7 @@ impl Lab {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let control = self.mpclient.runtime_folder().join("mptunnel/mpclient.sock");
-        let control = control.to_str().expect("a path of plain characters");
-        let finished = run(MPCLIENT, &["status", "--json", "--control", control]);
-        serde_json::from_str(&finished.stdout).expect("a snapshot")
+        status::snapshot(&self.mpclient, Program::Mpclient)
     }
 
     /// Waits until this many clients have been refused, by reason.
