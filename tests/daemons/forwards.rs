@@ -78,8 +78,8 @@ impl Lab {
 
     fn mpserver(&self) -> Running {
         let allowed: Vec<_> = self.targets[1..].iter().map(|target| target.address.to_string()).collect();
-        let options = ["--bind", "127.0.0.1", "--allow-target", &allowed[0], "--allow-target", &allowed[1]];
-        self.setup.mpserver_with(&options, "127.0.0.1", self.variables)
+        let options = ["--allow-target", &allowed[0], "--allow-target", &allowed[1]];
+        self.setup.mpserver_and(&options, self.variables)
     }
 
     fn mpclient(&self, forwards: &[String]) -> Running {
@@ -151,7 +151,7 @@ fn a_target_that_is_not_allowed_is_named_in_the_clients_log_once() {
     let setup = Setup::new("forwards refused", V4);
     let bridges = setup.three_bridges(Faults::default());
     let lab = Lab::new("refused", lines(&bridges), setup, KEYED);
-    let _mpserver = lab.setup.mpserver_with(&["--bind", "127.0.0.1"], "127.0.0.1", KEYED);
+    let _mpserver = lab.setup.mpserver(KEYED);
     let mpclient = lab.mpclient(&[lab.forward(0), lab.forward(1)]);
     let applications = lab.applications();
     ask(&applications[0], "connected");

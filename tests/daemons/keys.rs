@@ -25,7 +25,7 @@ fn a_key_that_is_taken_out_takes_its_client_out_within_a_second_and_the_others_l
     let bridges = setup.three_bridges(Faults::default());
     let both = format!("# clients\nalice {ALICE}\nbob {BOB}  # until June\n");
     let keys = setup.write("keys", &both);
-    let mpserver = setup.mpserver_with(&["--bind", "127.0.0.1", "--keys", &keys], "127.0.0.1", &[]);
+    let mpserver = setup.mpserver_and(&["--keys", &keys], &[]);
     let _alice = setup.mpclient(&lines(&bridges), &[("MPTUNNEL_KEY", ALICE)]);
     let bobs = SocketAddr::new(V4, free_port(V4));
     let file = setup.write("bob.conf", &format!("{}\nlisten = {bobs}\n", lines(&bridges).join("\n")));

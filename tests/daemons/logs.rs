@@ -13,8 +13,7 @@ fn with(bridges: &[LossyBridge], setting: &str) -> Vec<String> {
 fn sigusr1_writes_the_table_and_summaries_come_as_often_as_the_file_says() {
     let setup = Setup::new("logs-asked", V4);
     let bridges = setup.three_bridges(Faults::default());
-    let target = setup.target_address().ip().to_string();
-    let mpserver = setup.mpserver_with(&["--bind", "127.0.0.1", "--summary", "1s"], &target, KEYED);
+    let mpserver = setup.mpserver_and(&["--summary", "1s"], KEYED);
     let configuration = setup.configure(&with(&bridges, "summary = off"));
     let mpclient = Running::start(MPCLIENT, &[&configuration], KEYED);
     let stream = setup.stream(200);

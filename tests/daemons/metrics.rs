@@ -35,9 +35,7 @@ impl Tunnel {
         let bridges = setup.three_bridges(Faults { loss, ..Faults::default() });
         let at = [address(), address()];
         let named = at.map(|at| at.to_string());
-        let target = setup.target_address().ip().to_string();
-        let options = ["--bind", "127.0.0.1", "--metrics", &named[1]];
-        let mpserver = setup.mpserver_with(&options, &target, KEYED);
+        let mpserver = setup.mpserver_and(&["--metrics", &named[1]], KEYED);
         let configured = [&lines(&bridges)[..], &[format!("metrics = {}", named[0])]].concat();
         let mpclient = setup.mpclient(&configured, KEYED);
         Self { setup, bridges, at, _mpclient: mpclient, _mpserver: mpserver }

@@ -39,8 +39,7 @@ fn a_key_is_in_no_log_and_no_command_line_however_much_is_logged() {
     let key_file = setup.write("key", KEY);
     let trace = ("RUST_LOG", "trace");
 
-    let mpserver =
-        setup.mpserver_with(&["--bind", "127.0.0.1", "--key-file", &key_file], "127.0.0.1", &[trace]);
+    let mpserver = setup.mpserver_and(&["--key-file", &key_file], &[trace]);
     let lines = [line(bridge.address())];
     let mpclient = setup.mpclient(&lines, &[trace, ("MPTUNNEL_KEY", KEY)]);
     let stream = setup.stream(200);

@@ -98,9 +98,13 @@ impl Setup {
 
     /// Starts mpserver.
     pub(super) fn mpserver(&self, variables: &[(&str, &str)]) -> Running {
-        let bind = self.host.to_string();
-        let target = self.target_address();
-        self.mpserver_with(&["--bind", &bind], &target.ip().to_string(), variables)
+        self.mpserver_and(&[], variables)
+    }
+
+    /// Starts mpserver with these options besides.
+    pub(super) fn mpserver_and(&self, options: &[&str], variables: &[(&str, &str)]) -> Running {
+        let host = self.host.to_string();
+        self.mpserver_with(&[&["--bind", &host], options].concat(), &host, variables)
     }
 
     /// Starts mpserver with its target at another address than [`Self::target_address`].
@@ -123,7 +127,7 @@ impl Setup {
         process_with(configuration.to_str().expect("test files have plain names"))
     }
 
-    /// Starts mpserver with these options, its target at this host.
+    /// Starts mpserver with these options alone, its target at this host.
     pub(super) fn mpserver_with(
         &self,
         options: &[&str],

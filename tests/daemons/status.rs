@@ -105,8 +105,7 @@ fn a_watch_survives_a_restart_of_the_program() {
     let folder = RuntimeFolder::new();
     let path = folder.path().join("control.sock");
     let control = given(&path);
-    let target = setup.target_address().ip().to_string();
-    let start = || setup.mpserver_with(&[&["--bind", "127.0.0.1"], &control[..]].concat(), &target, KEYED);
+    let start = || setup.mpserver_and(&control, KEYED);
     let mpserver = start();
     mpserver.wait_for_lines(1, "listening on");
     let watch = Running::start(MPSERVER, &[&["status", "--watch"], &control[..]].concat(), &[]);
@@ -170,9 +169,7 @@ fn a_live_socket_is_refused_and_a_stale_one_replaced() {
     let folder = RuntimeFolder::new();
     let path = folder.path().join("control.sock");
     let setup = Setup::new("status-socket", V4);
-    let target = setup.target_address().ip().to_string();
-    let start =
-        || setup.mpserver_with(&[&["--bind", "127.0.0.1"], &given(&path)[..]].concat(), &target, KEYED);
+    let start = || setup.mpserver_and(&given(&path), KEYED);
     let listener = UnixListener::bind(&path).expect("a socket");
     let refused = start().finish();
     assert_eq!(refused.code, Some(1), "{refused:?}");

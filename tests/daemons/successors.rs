@@ -46,7 +46,7 @@ fn four_lives(setup: &Setup, mpserver: &Running) -> [SocketAddr; 4] {
 fn a_killed_mpclient_with_its_own_key_keeps_the_address_that_the_target_knows() {
     let setup = Setup::new("successors-keys", V4);
     let keys = setup.write("keys", &format!("home {KEY}\n"));
-    let mpserver = setup.mpserver_with(&["--bind", "127.0.0.1", "--keys", &keys], "127.0.0.1", &[]);
+    let mpserver = setup.mpserver_and(&["--keys", &keys], &[]);
     let lives = four_lives(&setup, &mpserver);
     assert_eq!(lives, [lives[0]; 4], "{}", mpserver.log());
     mpserver.wait_for_lines(3, "(home) goes on where client");

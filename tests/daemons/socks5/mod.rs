@@ -52,9 +52,8 @@ impl Lab {
         let setup = Setup::new(name, V4);
         let bridges = setup.three_bridges(Faults { loss, ..Faults::default() });
         let targets = [Target::start('0', socket(V4)), Target::start('1', socket(V4))];
-        let allowed = allowed.iter().flat_map(|target| ["--allow-target", target]);
-        let options: Vec<_> = ["--bind", "127.0.0.1"].into_iter().chain(allowed).collect();
-        let mpserver = setup.mpserver_with(&options, "127.0.0.1", KEYED);
+        let allowed: Vec<_> = allowed.iter().flat_map(|target| ["--allow-target", target]).collect();
+        let mpserver = setup.mpserver_and(&allowed, KEYED);
         let listen = SocketAddr::new(V4, free_port(V4));
         let mut lines = lines(&bridges);
         lines.push(format!("socks5 = {listen}"));
