@@ -1,8 +1,6 @@
 //! `mpclient check`: what it says, and its exit status, for each thing that can be the matter.
 
-use std::net::SocketAddr;
-
-use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_port, line, lines, socket};
+use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_address, line, lines, socket};
 use crate::lossy_bridge::Faults;
 use crate::process::{Finished, MPCLIENT, run_with};
 
@@ -41,7 +39,7 @@ fn each_trouble_of_a_bridge_is_told_with_its_remedy_beside_one_that_works() {
     let bridge = setup.bridge(Faults::default(), 1);
     let _mpserver = setup.mpserver(KEYED);
     let silent = socket(V4);
-    let closed = SocketAddr::new(V4, free_port(V4));
+    let closed = free_address();
     let bridges = [
         line(bridge.address()),
         line(address(&silent)),

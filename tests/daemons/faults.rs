@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::setup::{KEYED, Setup, V4, free_port, line, lines, socket, wait_until_all_carry};
+use super::setup::{KEYED, Setup, V4, free_address, line, lines, socket, wait_until_all_carry};
 use crate::lossy_bridge::{Faults, LossyBridge};
 use crate::process::{PATIENCE, Running};
 use crate::stream::{Echo, Stream};
@@ -135,7 +135,7 @@ fn reopen(address: SocketAddr) -> UdpSocket {
 fn a_target_gets_datagrams_as_soon_as_it_listens_at_first_and_after_a_restart() {
     let setup = Setup::new("target-away", V4);
     let bridges = setup.three_bridges(Faults::default());
-    let target = SocketAddr::from((V4, free_port(V4)));
+    let target = free_address();
     let mpserver = setup.mpserver_towards(target, KEYED);
     let _mpclient = setup.mpclient(&lines(&bridges), KEYED);
     // The stream's own echo has nothing to do: the target is here.
@@ -160,7 +160,7 @@ fn a_target_gets_datagrams_as_soon_as_it_listens_at_first_and_after_a_restart() 
 fn a_bridge_that_refuses_is_named_once_and_carries_as_soon_as_it_listens() {
     let setup = Setup::new("bridge-away", V4);
     let there = setup.bridge(Faults::default(), 1);
-    let away = SocketAddr::from((V4, free_port(V4)));
+    let away = free_address();
     let _mpserver = setup.mpserver(KEYED);
     let mpclient = setup.mpclient(&[line(away), line(there.address())], KEYED);
     let stream = setup.stream(PER_SECOND);

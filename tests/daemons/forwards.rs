@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_port, lines, socket};
+use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_address, lines, socket};
 use crate::lossy_bridge::Faults;
 use crate::process::{PATIENCE, Running};
 use crate::stream::Listener;
@@ -68,7 +68,7 @@ impl Lab {
             Target::start('1', socket(V4)),
             Target::start('2', socket(V4)),
         ];
-        let listens = vec![SocketAddr::new(V4, free_port(V4)), SocketAddr::new(V4, free_port(V4))];
+        let listens = vec![free_address(), free_address()];
         Self { setup, bridges, targets, listens, variables }
     }
 

@@ -1,9 +1,9 @@
 //! mpserver with a key for each client, which comes and goes by SIGHUP.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use super::setup::{DATAGRAM_LEN, Setup, V4, free_port, lines, socket, wait_until_all_carry};
+use super::setup::{DATAGRAM_LEN, Setup, V4, free_address, lines, socket, wait_until_all_carry};
 use crate::lossy_bridge::Faults;
 use crate::process::{MPCLIENT, PATIENCE, Running};
 use crate::stream::{Echo, Stream};
@@ -27,7 +27,7 @@ fn a_key_that_is_taken_out_takes_its_client_out_within_a_second_and_the_others_l
     let keys = setup.write("keys", &both);
     let mpserver = setup.mpserver_and(&["--keys", &keys], &[]);
     let _alice = setup.mpclient(&lines(&bridges), &[("MPTUNNEL_KEY", ALICE)]);
-    let bobs = SocketAddr::new(V4, free_port(V4));
+    let bobs = free_address();
     let file = setup.write("bob.conf", &format!("{}\nlisten = {bobs}\n", lines(&bridges).join("\n")));
     let _bob = Running::start(MPCLIENT, &[&file], &[("MPTUNNEL_KEY", BOB)]);
 

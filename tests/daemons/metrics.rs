@@ -5,16 +5,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::setup::{KEYED, Setup, V4, free_port, lines, wait_until_all_carry};
+use super::setup::{KEYED, Setup, V4, free_address, free_port, lines, wait_until_all_carry};
 use crate::http::{Answer, get, request};
 use crate::lossy_bridge::Faults;
 use crate::process::{MPCLIENT, PATIENCE, Running};
 use crate::programs::is_there;
 use crate::wait::poll_until;
-
-fn address() -> SocketAddr {
-    (V4, free_port(V4)).into()
-}
 
 fn metrics(at: SocketAddr) -> Answer {
     get(at, "/metrics").expect("it answers")
@@ -33,7 +29,7 @@ impl Tunnel {
     fn start(name: &str, loss: f64) -> Self {
         let setup = Setup::new(name, V4);
         let bridges = setup.three_bridges(Faults { loss, ..Faults::default() });
-        let at = [address(), address()];
+        let at = [free_address(), free_address()];
         let named = at.map(|at| at.to_string());
         let mpserver = setup.mpserver_and(&["--metrics", &named[1]], KEYED);
         let configured = [&lines(&bridges)[..], &[format!("metrics = {}", named[0])]].concat();
@@ -67,7 +63,7 @@ fn prometheus_takes_the_metrics_of_both_programs() {
     );
     let file = tunnel.setup.write("prometheus.yml", &scrape);
     let data = tunnel.setup.folder("prometheus");
-    let at = address();
+    let at = free_address();
     let options =
         ["--config.file", &file, "--storage.tsdb.path", &data, "--web.listen-address", &at.to_string()];
     let _prometheus = Running::start("prometheus", &options, &[]);
@@ -144,7 +140,7 @@ fn an_address_that_is_taken_is_told_and_a_new_one_takes_a_restart() {
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.lines().any(|line| line.starts_with(&expected)), "{refused:?}");
 
-    let other = address();
+    let other = free_address();
     let mpclient = setup.mpclient(&with(other), KEYED);
     mpclient.wait_for_lines(1, "listening on");
     setup.configure(&with(at));

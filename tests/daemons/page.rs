@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::setup::{KEYED, Setup, V4, free_port, lines, wait_until_all_carry};
+use super::setup::{KEYED, Setup, V4, free_address, free_port, lines, wait_until_all_carry};
 use crate::browser::Browser;
 use crate::http::get;
 use crate::lossy_bridge::Faults;
@@ -17,7 +17,7 @@ const PROMISED_S: f64 = 3.0;
 
 fn browser() -> Option<Browser> {
     let installed = is_there("chromedriver") && is_there("chromium");
-    installed.then(|| Browser::start((V4, free_port(V4)).into()))
+    installed.then(|| Browser::start(free_address()))
 }
 
 /// Starts mpclient over these bridges, with a page. Returns its address as well.

@@ -47,6 +47,11 @@ pub(crate) fn free_port(host: IpAddr) -> u16 {
     panic!("no port from {FIRST} on is free");
 }
 
+/// An address of this machine with such a port.
+pub(super) fn free_address() -> SocketAddr {
+    (V4, free_port(V4)).into()
+}
+
 /// A socket at any port, with room for what a busy machine leaves unread for a while.
 pub(super) fn socket(host: IpAddr) -> UdpSocket {
     let socket = UdpSocket::bind((host, 0)).expect("a free port");

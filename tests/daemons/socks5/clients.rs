@@ -5,10 +5,10 @@
 //! failure.
 
 use std::env;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 
 use super::Lab;
-use crate::daemons::setup::{Setup, V4, free_port};
+use crate::daemons::setup::{Setup, V4, free_address};
 use crate::process::{PATIENCE, Running, run, run_with};
 use crate::wait::poll_until;
 
@@ -46,7 +46,7 @@ fn drill_under_socksify_asks_a_dns_server() {
         return;
     };
     let lab = Lab::new("socks5 drill", LOSS, &["127.0.0.1"], &[]);
-    let server = SocketAddr::new(V4, free_port(V4));
+    let server = free_address();
     let port = server.port().to_string();
     let _dnsmasq = Running::start(
         &dnsmasq,

@@ -13,7 +13,7 @@ use mptunnel::tunnel::socks5::association::Refusals;
 use mptunnel::tunnel::socks5::wire::{self, Address};
 use mptunnel::tunnel::wire::Reject;
 
-use super::setup::{KEYED, Setup, V4, V6, address, free_port, has_ipv6, lines, socket};
+use super::setup::{KEYED, Setup, V4, V6, address, free_address, has_ipv6, lines, socket};
 use super::status;
 use crate::lossy_bridge::{Faults, LossyBridge};
 use crate::process::{PATIENCE, Running};
@@ -54,7 +54,7 @@ impl Lab {
         let targets = [Target::start('0', socket(V4)), Target::start('1', socket(V4))];
         let allowed: Vec<_> = allowed.iter().flat_map(|target| ["--allow-target", target]).collect();
         let mpserver = setup.mpserver_and(&allowed, KEYED);
-        let listen = SocketAddr::new(V4, free_port(V4));
+        let listen = free_address();
         let mut lines = lines(&bridges);
         lines.push(format!("socks5 = {listen}"));
         lines.extend(more.iter().map(|line| (*line).to_owned()));
