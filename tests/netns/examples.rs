@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::lab::{Lab, printed};
 use super::namespace::Namespace;
+use super::openvpn::assert_passes;
 use super::process::{Process, Protocol};
 use super::programs::{SERVER_PORT, mpclient_with, mpserver, socat_bridge_to, target};
 use super::stream::{Echo, Stream, datagram};
@@ -35,7 +36,7 @@ fn settle(lab: &Lab) {
     if lab.paths().count() == 3 {
         lab.client.ip(&format!("route add {SERVER} via 10.77.3.2"));
         lab.server.ip("route add 10.77.3.0/24 via 10.78.3.2");
-        printed(lab.middle(3).command("sysctl").args(["-q", "-w", "net.ipv4.ip_forward=1"]));
+        lab.set_forwarding(3, true);
     }
 }
 
@@ -81,14 +82,6 @@ fn both_ends(lab: &Lab, folder: &Path, applications: u16) -> Vec<Process> {
     running
 }
 
-/// Datagrams cross from the client to an echo at this address of a VPN.
-fn assert_passes(lab: &Lab, inside: Ipv4Addr) {
-    let echo = Echo::start(lab.server.socket(SocketAddr::from((inside, 7))));
-    let socket = lab.client.socket(SocketAddr::from(([0, 0, 0, 0], 0)));
-    socket.connect((inside, 7)).expect("an address inside the VPN");
-    Stream::start(socket, echo, 100, 200).wait_until_it_flows(PATIENCE);
-}
-
 #[test]
 fn the_openvpn_example_comes_up() {
     let Some(lab) = Lab::new("openvpn-example", 3, &["socat", "openvpn", "openssl"]) else { return };
@@ -109,7 +102,7 @@ fn the_openvpn_example_comes_up() {
         openvpn.wait_for_line("Initialization Sequence Completed", PATIENCE);
         openvpn
     });
-    assert_passes(&lab, Ipv4Addr::new(10, 8, 0, 1));
+    assert_passes(&lab, Ipv4Addr::new(10, 8, 0, 1), PATIENCE);
 }
 
 #[test]
@@ -145,7 +138,7 @@ fn the_wireguard_example_comes_up() {
         let mut up = Process::start("wg-quick", command.env("LOG_LEVEL", "error"), lab.directory());
         assert!(up.wait_for_end(PATIENCE).success(), "{}", up.log());
     }
-    assert_passes(&lab, Ipv4Addr::new(10, 9, 0, 1));
+    assert_passes(&lab, Ipv4Addr::new(10, 9, 0, 1), PATIENCE);
 }
 
 #[test]

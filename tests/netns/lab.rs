@@ -120,15 +120,17 @@ impl Lab {
     /// Lets a path lose this many of a hundred UDP datagrams each way, at random, before its bridge sees
     /// them. (Bridges are processes, so what they receive passes the input hook.)
     pub(crate) fn lose(&self, path: usize, percent: u32) {
-        let middle = self.middle(path);
+        self.filter(path, "input", &format!("meta l4proto udp numgen random mod 100 < {percent} drop"));
+    }
+
+    /// Gives the middle of a path one more rule for what passes this hook.
+    pub(crate) fn filter(&self, path: usize, hook: &str, rule: &str) {
         for command in [
-            "add table inet lossy".to_owned(),
-            "add chain inet lossy input { type filter hook input priority 0; }".to_owned(),
-            format!("add rule inet lossy input meta l4proto udp numgen random mod 100 < {percent} drop"),
+            "add table inet lab".to_owned(),
+            format!("add chain inet lab {hook} {{ type filter hook {hook} priority 0; }}"),
+            format!("add rule inet lab {hook} {rule}"),
         ] {
-            if let Err(error) = middle.try_nft(&command) {
-                panic!("{error}");
-            }
+            self.middle(path).try_nft(&command).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 

@@ -92,12 +92,16 @@ impl Vpn {
 
     /// Datagrams pass through the VPN both ways.
     pub(crate) fn assert_passes(&self, lab: &Lab) {
-        let echo = Echo::start(lab.server.socket(SocketAddr::from((INSIDE, 7))));
-        let socket = lab.client.socket(SocketAddr::from(([0, 0, 0, 0], 0)));
-        socket.connect((INSIDE, 7)).expect("an address inside the VPN");
-        let stream = Stream::start(socket, echo, 100, 200);
-        stream.wait_until_it_flows(Duration::from_secs(5));
+        assert_passes(lab, INSIDE, Duration::from_secs(5));
     }
+}
+
+/// Datagrams cross from the client to an echo at this address of a VPN, and back, within this time.
+pub(crate) fn assert_passes(lab: &Lab, inside: Ipv4Addr, limit: Duration) {
+    let echo = Echo::start(lab.server.socket(SocketAddr::from((inside, 7))));
+    let socket = lab.client.socket(SocketAddr::from(([0, 0, 0, 0], 0)));
+    socket.connect((inside, 7)).expect("an address inside the VPN");
+    Stream::start(socket, echo, 100, 200).wait_until_it_flows(limit);
 }
 
 fn start(lab: &Lab, end: &str, options: &str) -> Process {

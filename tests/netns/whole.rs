@@ -42,13 +42,7 @@ fn what_crosses_whole_is_found_where_routers_say_nothing(test: &str, version: Ve
     for (path, (mtu, side)) in lab.paths().zip(MTUS) {
         lab.set_mtu(path, side, mtu);
         for rule in ["icmp type destination-unreachable drop", "icmpv6 type packet-too-big drop"] {
-            for command in [
-                "add table inet mute".to_owned(),
-                "add chain inet mute output { type filter hook output priority 0; }".to_owned(),
-                format!("add rule inet mute output {rule}"),
-            ] {
-                lab.middle(path).try_nft(&command).unwrap_or_else(|error| panic!("{error}"));
-            }
+            lab.filter(path, "output", rule);
         }
     }
     let server = mpserver(&lab);
