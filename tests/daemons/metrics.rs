@@ -9,7 +9,7 @@ use super::setup::{KEYED, Setup, V4, free_address, free_port, lines, wait_until_
 use crate::http::{Answer, get, request};
 use crate::lossy_bridge::Faults;
 use crate::process::{MPCLIENT, PATIENCE, Running};
-use crate::programs::is_there;
+use crate::programs::{TOOLS, find};
 use crate::wait::poll_until;
 
 fn metrics(at: SocketAddr) -> Answer {
@@ -40,7 +40,7 @@ impl Tunnel {
 
 #[test]
 fn prometheus_takes_the_metrics_of_both_programs() {
-    if !is_there("prometheus") || !is_there("promtool") {
+    if find("prometheus", TOOLS).is_none() || find("promtool", TOOLS).is_none() {
         return;
     }
     let tunnel = Tunnel::start("metrics-prometheus", 0.1);

@@ -10,13 +10,13 @@ use crate::browser::Browser;
 use crate::http::get;
 use crate::lossy_bridge::Faults;
 use crate::process::Running;
-use crate::programs::is_there;
+use crate::programs::{BROWSER, find};
 
 /// How soon the page shows what has happened.
 const PROMISED_S: f64 = 3.0;
 
 fn browser() -> Option<Browser> {
-    let installed = is_there("chromedriver") && is_there("chromium");
+    let installed = find("chromedriver", BROWSER).is_some() && find("chromium", BROWSER).is_some();
     installed.then(|| Browser::start(free_address()))
 }
 

@@ -1,31 +1,20 @@
 //! What is installed besides the programs: manual pages and completions, as the tools see them that use them.
-//!
-//! A test whose tool is missing prints `SKIPPED` and passes, unless `MPTUNNEL_REQUIRE_TOOLS=1` makes that a
-//! failure.
 
 mod deb;
 mod manuals;
 mod shells;
 mod units;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use crate::manuals::files;
 use crate::process::{Finished, run};
-
-const REQUIRE: &str = "MPTUNNEL_REQUIRE_TOOLS";
+use crate::programs::{TOOLS, find};
 
 /// Runs a tool to its end. `None`: it is not installed.
 fn tool(name: &str, args: &[&str]) -> Option<Finished> {
-    let folders = env::var_os("PATH").unwrap_or_default();
-    if env::split_paths(&folders).any(|folder| folder.join(name).is_file()) {
-        return Some(run(name, args));
-    }
-    let reason = format!("{name} is not installed");
-    assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{reason} ({REQUIRE}=1)");
-    eprintln!("SKIPPED: {reason}");
-    None
+    find(name, TOOLS).map(|path| run(&path, args))
 }
 
 /// A folder with the files as they are installed below `/usr/share`.

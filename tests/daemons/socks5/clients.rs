@@ -1,47 +1,20 @@
 //! Real SOCKS5 clients through three lossy bridges: drill under dante's socksify, which asks a real DNS server, and
 //! PySocks. (The dig of BIND 9.18 sends by system calls that socksify does not get to see.)
-//!
-//! A test whose programs are missing prints `SKIPPED` and passes, unless `MPTUNNEL_REQUIRE_TOOLS=1` makes that a
-//! failure.
 
-use std::env;
 use std::net::UdpSocket;
 
 use super::Lab;
 use crate::daemons::setup::{Setup, V4, free_address};
 use crate::process::{PATIENCE, Running, run, run_with};
+use crate::programs::{TOOLS, all, find, missing};
 use crate::wait::poll_until;
 
 const LOSS: f64 = 0.1;
 
-/// Where programs of this name are.
-fn all(name: &str) -> Vec<String> {
-    let folders = env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<_> = env::split_paths(&folders).collect();
-    // Daemons are where only root looks.
-    folders.push("/usr/sbin".into());
-    let paths = folders.iter().map(|folder| folder.join(name)).filter(|path| path.is_file());
-    paths.map(|path| path.to_str().expect("a path of plain characters").to_owned()).collect()
-}
-
-/// Where a program is. `None`: it is not installed.
-fn find(name: &str) -> Option<String> {
-    let found = all(name).into_iter().next();
-    if found.is_none() {
-        missing(&format!("{name} is not installed"));
-    }
-    found
-}
-
-fn missing(reason: &str) {
-    const REQUIRE: &str = "MPTUNNEL_REQUIRE_TOOLS";
-    assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{reason} ({REQUIRE}=1)");
-    eprintln!("SKIPPED: {reason}");
-}
-
 #[test]
 fn drill_under_socksify_asks_a_dns_server() {
-    let (Some(drill), Some(socksify), Some(dnsmasq)) = (find("drill"), find("socksify"), find("dnsmasq"))
+    let (Some(drill), Some(socksify), Some(dnsmasq)) =
+        (find("drill", TOOLS), find("socksify", TOOLS), find("dnsmasq", TOOLS))
     else {
         return;
     };
@@ -101,7 +74,7 @@ for attempt in range(20):
 ";
     let has_socks = |python: &String| run(python, &["-c", "import socks"]).code == Some(0);
     let Some(python) = all("python3").into_iter().find(has_socks) else {
-        return missing("PySocks is not installed");
+        return missing("PySocks is not installed", TOOLS);
     };
     let setup = Setup::new("socks5 python", V4);
     let users = setup.write("users", "ann secret\n");
