@@ -84,10 +84,8 @@ fn commands(place: &Place, text: &str) {
     checks::shell_syntax(text).unwrap_or_else(|complaint| panic!("{place}: {complaint}"));
     let examples: HashSet<Vec<String>> = files_below("examples")
         .iter()
-        .filter(|name| name.ends_with(".sh") || name.ends_with(".service"))
-        .flat_map(|name| {
-            shell::commands(&read(&format!("examples/{name}")).replace("ExecStart=/usr/bin/", ""))
-        })
+        .filter(|name| name.ends_with(".sh"))
+        .flat_map(|name| shell::commands(&read(&format!("examples/{name}"))))
         .collect();
     for words in shell::commands(text) {
         let shown = words.join(" ");
