@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-use super::{folder, set_mode, taken_port, write};
+use super::{folder, taken_port, write};
 use crate::process::{MPCLIENT, MPSERVER, Running};
 
 /// Two keys as `mpserver genkey` prints them.
@@ -21,8 +21,7 @@ impl Client {
     fn start(test: &str) -> Self {
         let folder = folder(test);
         let listen = taken_port().1;
-        let key = write(&folder, "key", KEYS[0]);
-        set_mode(key.as_ref(), 0o600);
+        write(&folder, "key", KEYS[0]);
         let file = write(&folder, "mpclient.conf", &format!("{}\n{}", settings(listen), bridge(free_port())));
         let running = Running::start(MPCLIENT, &[&file], &[]);
         running.wait_for_lines(1, "cannot be reached");
@@ -104,7 +103,6 @@ fn mpserver_says_that_it_has_nothing_to_read_again() {
 fn server_with_keys(test: &str, keys: &str) -> (std::path::PathBuf, Running) {
     let folder = folder(test);
     let file = write(&folder, "keys", keys);
-    set_mode(file.as_ref(), 0o600);
     let args = ["--keys", &file, "--bind", "127.0.0.1", &free_port().to_string(), "192.0.2.1", "9"];
     let running = Running::start(MPSERVER, &args, &[]);
     running.wait_for_lines(1, "a key for each client from --keys");
