@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 }
 
 /// A text file of the repository.
-fn read(name: &str) -> String {
+pub(crate) fn read(name: &str) -> String {
     let path = root().join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("reading {}: {error}", path.display()))
 }

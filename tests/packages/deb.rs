@@ -1,21 +1,17 @@
 //! What the Debian package is made of. `packaging/deb/test` tries the package itself.
 
-use std::fs;
 use std::path::Path;
 
 use mptunnel::config::args::{ClientArgs, SharedArgs};
 use mptunnel::config::{self, Variables};
 
-fn packaged(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/deb").join(name);
-    fs::read_to_string(path).expect("a file of the package")
-}
+use crate::documents::read;
 
 #[test]
 fn the_packages_newest_version_is_that_of_the_programs() {
     let newest = format!("mptunnel ({}-", env!("CARGO_PKG_VERSION"));
     assert!(
-        packaged("changelog").starts_with(&newest),
+        read("packaging/deb/changelog").starts_with(&newest),
         "packaging/deb/changelog does not begin with {newest}"
     );
 }

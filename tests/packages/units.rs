@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::tool;
 use crate::daemons::setup::{V4, free_port};
+use crate::documents::read;
 use crate::process::{MPCLIENT, MPSERVER, Running, RuntimeFolder, run};
 
 /// The most exposure that systemd-analyze may see in a unit, of 10.
 const EXPOSURE_MAX: f64 = 2.0;
 
 fn template(name: &str) -> String {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd").join(format!("{name}@.service"));
-    fs::read_to_string(path).expect("the unit")
+    read(&format!("examples/systemd/{name}@.service"))
 }
 
 /// Writes an instance of a unit whose programs are where they were built.
