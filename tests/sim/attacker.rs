@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mptunnel::tunnel::wire::Type;
+
 use super::traffic::Way;
 
 /// A packet that enters a line, with the addresses that its receiver will see.
@@ -76,10 +78,10 @@ pub struct Account {
     pub packets_sent: usize,
 }
 
-const DATA: u8 = 1;
-const OPENED: u8 = 7;
-const PROBE: u8 = 2;
-const REPLY: u8 = 3;
+const DATA: u8 = Type::Data as u8;
+const OPENED: u8 = Type::Opened as u8;
+const PROBE: u8 = Type::Probe as u8;
+const REPLY: u8 = Type::Reply as u8;
 
 impl Account {
     /// A server was started, which knows nobody: all addresses are to be proven again.

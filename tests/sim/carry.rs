@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mptunnel::tunnel::LISTENER;
 use mptunnel::tunnel::link::{Host as Name, Link};
+use mptunnel::tunnel::wire::Type;
 
 use super::attacker::{Attack, Seen};
 use super::host::{HostId, SERVER, is_local};
@@ -110,8 +111,9 @@ impl Sim {
         line.offered += u64::from(carries(&octets));
         let too_long = matches!(octets[..], [2 | 3, ..]) && octets.len() > line.faults.whole;
         let arrivals = if too_long { Vec::new() } else { line.pass(self.now, octets.len()) };
-        line.carried += u64::from(carries(&octets) && octets[0] != OPENED && !arrivals.is_empty());
-        if octets.first() == Some(&1)
+        line.carried +=
+            u64::from(carries(&octets) && octets[0] != Type::Opened as u8 && !arrivals.is_empty());
+        if octets.first() == Some(&(Type::Data as u8))
             && let Some(log) = &mut line.log
         {
             log.push(Crossing { sent: self.now, arrived: arrivals.first().copied(), len: octets.len() });
@@ -154,9 +156,7 @@ impl Sim {
     }
 }
 
-const OPENED: u8 = 7;
-
 /// Whether a packet has a counter of data: data, open and opened.
 fn carries(octets: &[u8]) -> bool {
-    matches!(octets.first(), Some(&(1 | 6 | OPENED)))
+    [Type::Data, Type::Open, Type::Opened].into_iter().any(|kind| octets.first() == Some(&(kind as u8)))
 }
