@@ -138,9 +138,6 @@ fn check_path(checks: &mut Checks, path: &PathView, received: &Truth, sent: &Tru
     let alone = |arrived: &[bool; 3]| arrived[number_] && arrived.iter().filter(|came| **came).count() == 1;
     about("saved", Some(path.saved as f64), number(&settled, alone), MARGIN);
 
-    // Two that are equally likely anywhere within a span are a third of it apart; both ways together they
-    // are a third of it from their mean. Each error is four standard errors of what is smoothed over 4, 8
-    // or 16 of them.
     // Nothing limits these lines but what is tried: 9,000 octets, of which IPv4, UDP and the tunnel take 60.
     about(
         "largest_whole.received_octets",
@@ -158,6 +155,10 @@ fn check_path(checks: &mut Checks, path: &PathView, received: &Truth, sent: &Tru
         // Each is lost on its way in one of a few cases; five in a row are rare.
         about("unanswered", Some(f64::from(unanswered)), 0.0, 5.0);
     }
+
+    // Two that are equally likely anywhere within a span are a third of it apart; both ways together they
+    // are a third of it from their mean. Each error is four standard errors of what is smoothed over 4, 8
+    // or 16 of them.
     about("jitter_received_ms", path.jitter_received_ms, jitter / 3.0, 0.05 + jitter * 0.2);
     about("jitter_sent_ms", path.jitter_sent_ms, jitter / 3.0, 0.05 + jitter * 0.2);
     if let Some(measured) = path.rtt {
