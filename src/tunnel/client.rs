@@ -62,8 +62,8 @@ pub struct Client {
     handshake: Option<Handshake>,
     /// The proof that a new session waits for.
     proof: Option<Proof>,
-    /// Since when, and why, a new session is wanted, over all inits that this takes.
-    trying: Option<(Instant, Why)>,
+    /// Why a new session is wanted, over all inits that this takes.
+    trying: Option<Trying>,
     silence: Silence,
     housekeeping: Instant,
     /// When the paths are to be chosen anew.
@@ -95,6 +95,14 @@ struct Proof {
     late_at: Instant,
     /// When the session is given up.
     by: Instant,
+}
+
+/// A new session is wanted.
+struct Trying {
+    since: Instant,
+    why: Why,
+    /// When something authentic last came from the server before.
+    heard: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +228,8 @@ impl Client {
             fabric.forget_randomness();
             self.handshake =
                 Some(Handshake { initiator, since: now, attempts: 0, sent: now, next: now, why });
-            self.trying.get_or_insert((now, why));
+            let heard = fabric.peers[self.peer.0].heard;
+            self.trying.get_or_insert(Trying { since: now, why, heard });
         }
         self.send_init(now, fabric);
         self.complain(now, fabric);
@@ -241,7 +250,7 @@ impl Client {
     }
 
     fn complain(&mut self, now: Instant, fabric: &mut Fabric) {
-        if let Some((since, _)) = self.trying
+        if let Some(Trying { since, .. }) = self.trying
             && let Some(text) =
                 self.silence.complaint(now, since, self.ways.iter().flatten().count(), &fabric.security)
         {
@@ -406,15 +415,15 @@ impl Client {
         fabric.counters.handshakes += 1;
         match self.trying.take() {
             // Where keys were asked for in vain for long, that was said.
-            Some((_, Why::Rekey)) => {
+            Some(Trying { why: Why::Rekey, .. }) => {
                 fabric.chronicle.tell(now, Level::Debug, Kind::Keys, "new keys are in use");
                 if let Some(text) = self.silence.over() {
                     fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
                 }
             }
             trying => {
-                let since = trying.map_or(now, |(since, _)| since);
-                let text = self.silence.connected(now, since);
+                let heard = trying.map_or(now, |trying| trying.heard);
+                let text = self.silence.connected(now, heard);
                 fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
             }
         }

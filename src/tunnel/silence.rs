@@ -49,14 +49,17 @@ impl Silence {
         ))
     }
 
-    /// The line about a new session that was wanted since `since`.
-    pub fn connected(&mut self, now: Instant, since: Instant) -> String {
+    /// The line about a new session with a server from which nothing had come since `heard`.
+    pub fn connected(&mut self, now: Instant, heard: Instant) -> String {
         self.said = None;
         match std::mem::replace(&mut self.was_connected, true) {
             false => "connected to mpserver".to_owned(),
             true => {
-                let silence = Spoken(now.saturating_duration_since(since));
-                format!("connected to mpserver anew: no path was answered for {silence}")
+                let silence = Spoken(now.saturating_duration_since(heard));
+                format!(
+                    "connected to mpserver anew: nothing had come from it for {silence}; it was restarted, or out \
+                     of reach"
+                )
             }
         }
     }
@@ -124,7 +127,7 @@ mod tests {
         assert_eq!(silence.over(), Some("mpserver answers again"));
         assert_eq!(silence.over(), None);
         complaints(&mut silence, 3, 4);
-        let line = "connected to mpserver anew: no path was answered for 40 s";
+        let line = "connected to mpserver anew: nothing had come from it for 40 s; it was restarted, or out of reach";
         assert_eq!(silence.connected(later, now), line);
         assert_eq!(silence.over(), None);
     }

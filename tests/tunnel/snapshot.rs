@@ -190,6 +190,26 @@ fn what_happens_to_a_path_is_told_with_its_reason_and_its_time() {
 }
 
 #[test]
+fn a_restart_of_the_server_is_told_with_the_time_in_which_nothing_came_from_it() {
+    for (away_ms, told) in [(1, ["0.4 s", "0.5 s", "0.6 s"]), (2_000, ["2.0 s", "2.1 s", "2.2 s"])] {
+        let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0)]).connect(8);
+        sim.streams(APP, 100);
+        sim.run_for(SECOND * 20);
+        sim.kill_server();
+        sim.run_for(Duration::from_millis(away_ms));
+        sim.start_server();
+        sim.run_for(SECOND * 2);
+        let snapshot = sim.client(0).snapshot(sim.instant());
+        let told = told.map(|time| {
+            format!("connected to mpserver anew: nothing had come from it for {time}; it was restarted, or out of reach")
+        });
+        let last =
+            snapshot.events.iter().rfind(|event| event.kind == Kind::Connected).expect("it is connected");
+        assert!(told.contains(&last.text), "{last:?}");
+    }
+}
+
+#[test]
 fn two_paths_behind_one_cable_are_told_as_a_pair() {
     let mut sim = Setup::paths(&[(20, 0.0), (30, 0.0), (40, 0.05)]).connect(2);
     sim.streams(APP, 200);
