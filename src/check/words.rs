@@ -50,7 +50,8 @@ pub(super) fn report(findings: &[(String, Finding)], security: &Security) -> Str
             let _ = writeln!(out, "  - {remedy}");
         }
     }
-    let _ = writeln!(out, "{works} of {} work", plural(findings.len() as u64, "bridge"));
+    let verb = if works == 1 || findings.len() == 1 { "works" } else { "work" };
+    let _ = writeln!(out, "{works} of {} {verb}", plural(findings.len() as u64, "bridge"));
     // Where one of them has none, none is known of all: nothing is less than something.
     let working = findings.iter().filter(|(_, finding)| finding.works());
     if let Some(longest) = working.map(|(_, finding)| longest(finding)).min().flatten() {
