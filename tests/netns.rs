@@ -62,6 +62,8 @@ mod programs;
 mod reload;
 #[path = "support/stream.rs"]
 mod stream;
+#[path = "netns/troubles.rs"]
+mod troubles;
 #[path = "netns/uplinks.rs"]
 mod uplinks;
 #[path = "netns/vpn.rs"]

@@ -134,6 +134,11 @@ impl Lab {
         }
     }
 
+    /// Takes all rules out of the middle of a path again.
+    pub(crate) fn clear_filters(&self, path: usize) {
+        self.middle(path).try_nft("delete table inet lab").unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Gives both ends of one of a path's cables this MTU.
     pub(crate) fn set_mtu(&self, path: usize, side: Side, mtu: u32) {
         let (end, inside) = match side {

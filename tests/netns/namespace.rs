@@ -62,6 +62,11 @@ impl Namespace {
         }
     }
 
+    /// Runs `tc` with these words inside; it must succeed.
+    pub(crate) fn tc(&self, words: &str) -> String {
+        output(self.command("tc").args(words.split_whitespace())).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Runs `nft` with this one command inside.
     pub(crate) fn try_nft(&self, command: &str) -> Result<String, String> {
         output(self.command("nft").arg(command))

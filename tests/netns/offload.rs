@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
 
-use super::lab::{Lab, Side, Version, address, bridge_address, printed, service_address, skip};
+use super::lab::{Lab, Side, Version, address, bridge_address, service_address, skip};
 use super::namespace::Namespace;
 use super::process::{Process, Protocol};
 use super::programs::{
@@ -334,8 +334,7 @@ fn a_full_interface_loses_its_own_copies_and_delays_no_others() {
     let mut client = mpclient_within_limits(&lab, &ways);
     wait_until_paths_carry(&mut server, &mut client, &ways);
 
-    let tc = |words: &str| printed(lab.client.command("tc").args(words.split_whitespace()));
-    tc("qdisc add dev p1 root tbf rate 500kbit burst 5kb limit 100mb");
+    lab.client.tc("qdisc add dev p1 root tbf rate 500kbit burst 5kb limit 100mb");
     let mut times = Vec::new();
     let (begin, first) = (Instant::now(), rounds.next);
     let lost = loop {
@@ -345,7 +344,7 @@ fn a_full_interface_loses_its_own_copies_and_delays_no_others() {
             times.push(start.elapsed());
         }
         // Probes, and what waited before, make it a few more.
-        let queue = tc("-s -j qdisc show dev p1");
+        let queue = lab.client.tc("-s -j qdisc show dev p1");
         assert_eq!(number(&queue, "drops"), 0, "the queue is never full");
         let taken = number(&queue, "packets") + number(&queue, "qlen");
         let lost = (rounds.next - first).saturating_sub(taken);
@@ -361,7 +360,7 @@ fn a_full_interface_loses_its_own_copies_and_delays_no_others() {
     assert!(median < Duration::from_millis(100), "a run took {median:?}");
 
     // It carries again once it is fast.
-    tc("qdisc del dev p1 root");
+    lab.client.tc("qdisc del dev p1 root");
     socat[1].kill();
     rounds.run_complete(20);
 }

@@ -1,11 +1,12 @@
 //! A steady stream of numbered, checksummed datagrams from an application to the target and back, and
-//! the books that are kept about it: what was lost, doubled or altered.
+//! the books that are kept about it: what was lost, doubled or altered, and how long each was on its way.
 
 #![allow(dead_code, reason = "every test that includes this file uses a part of it")]
 
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -54,9 +55,16 @@ fn checksum(octets: &[u8]) -> u64 {
 /// What one end has received of a stream.
 #[derive(Default)]
 struct Received {
-    /// How often each datagram arrived, by number.
-    times: Vec<u32>,
+    /// What came of each datagram, by number.
+    arrivals: Vec<Arrivals>,
     altered: u64,
+}
+
+/// How often a datagram arrived, and when for the first time.
+#[derive(Clone, Copy, Default)]
+struct Arrivals {
+    times: u32,
+    first: Option<Instant>,
 }
 
 impl Received {
@@ -67,22 +75,35 @@ impl Received {
             self.altered += 1;
             return;
         };
-        if self.times.len() <= number {
-            self.times.resize(number + 1, 0);
+        if self.arrivals.len() <= number {
+            self.arrivals.resize(number + 1, Arrivals::default());
         }
-        self.times[number] += 1;
+        let arrivals = &mut self.arrivals[number];
+        arrivals.times += 1;
+        arrivals.first.get_or_insert_with(Instant::now);
+    }
+
+    /// When a datagram arrived for the first time.
+    fn first(&self, number: u64) -> Option<Instant> {
+        self.arrivals.get(usize::try_from(number).ok()?)?.first
     }
 
     fn has(&self, number: u64) -> bool {
-        usize::try_from(number).is_ok_and(|number| self.times.get(number).is_some_and(|times| *times > 0))
+        self.first(number).is_some()
     }
 
-    fn direction(&self, sent: u64) -> Direction {
+    /// The books, given when each datagram left: `None`, if it did not.
+    fn direction(&self, left: &[Option<Instant>]) -> Direction {
+        let delay = |(number, left): (u64, &Option<Instant>)| {
+            Some(self.first(number)?.saturating_duration_since((*left)?))
+        };
+        let sent = left.len() as u64;
         Direction {
             sent,
             missing: (0..sent).filter(|number| !self.has(*number)).collect(),
-            doubled: self.times.iter().map(|times| u64::from(times.saturating_sub(1))).sum(),
+            doubled: self.arrivals.iter().map(|arrivals| u64::from(arrivals.times.saturating_sub(1))).sum(),
             altered: self.altered,
+            delays: (0..).zip(left).map(delay).collect(),
         }
     }
 }
@@ -95,11 +116,43 @@ pub(crate) struct Direction {
     pub(crate) missing: Vec<u64>,
     pub(crate) doubled: u64,
     pub(crate) altered: u64,
+    /// How long each datagram was on its way, by number; `None` if it never arrived.
+    delays: Vec<Option<Duration>>,
+}
+
+/// What became of some of a direction's datagrams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Excerpt {
+    pub(crate) sent: usize,
+    pub(crate) lost: usize,
+    /// What half of those that arrived took at most, and what 99 of 100 took at most; `None` if none arrived.
+    pub(crate) median: Option<Duration>,
+    pub(crate) p99: Option<Duration>,
+}
+
+impl Direction {
+    /// What became of the datagrams with these numbers.
+    pub(crate) fn excerpt(&self, numbers: Range<u64>) -> Excerpt {
+        let index = |number| usize::try_from(number).expect("as many as there are delays at most");
+        let mut delays: Vec<_> =
+            self.delays[index(numbers.start)..index(numbers.end)].iter().flatten().copied().collect();
+        delays.sort_unstable();
+        let quantile = |percent: usize| {
+            let rank = (delays.len() * percent).div_ceil(100);
+            delays.get(rank.checked_sub(1)?).copied()
+        };
+        Excerpt {
+            sent: index(numbers.end - numbers.start),
+            lost: self.missing.iter().filter(|number| numbers.contains(number)).count(),
+            median: quantile(50),
+            p99: quantile(99),
+        }
+    }
 }
 
 impl fmt::Debug for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, missing, doubled, altered } = self;
+        let Self { sent, missing, doubled, altered, delays: _ } = self;
         write!(f, "{sent} sent, {} lost, {doubled} doubled, {altered} altered", missing.len())?;
         match (missing.first(), missing.last()) {
             (Some(first), Some(last)) => write!(f, " (lost ones between numbers {first} and {last})"),
@@ -131,7 +184,8 @@ impl Echo {
 /// A running stream.
 pub(crate) struct Stream {
     echo: Echo,
-    sent: Arc<AtomicU64>,
+    /// When each datagram left, by number.
+    sent: Arc<Mutex<Vec<Instant>>>,
     received: Arc<Mutex<Received>>,
     sending_ended: Arc<AtomicBool>,
     sender: Option<JoinHandle<()>>,
@@ -142,8 +196,8 @@ impl Stream {
     /// Starts to send so many datagrams of `len` octets a second from a connected socket to an echo.
     pub(crate) fn start(socket: UdpSocket, echo: Echo, per_second: u32, len: usize) -> Self {
         let sending = socket.try_clone().expect("a second descriptor");
-        let (sent, sending_ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, end) = (Arc::clone(&sent), Arc::clone(&sending_ended));
+        let (sent, sending_ended) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (books, end) = (Arc::<Mutex<Vec<_>>>::clone(&sent), Arc::clone(&sending_ended));
         let sender = thread::spawn(move || {
             let start = Instant::now();
             for number in 0_u64.. {
@@ -152,9 +206,11 @@ impl Stream {
                 if end.load(Ordering::Relaxed) {
                     return;
                 }
+                let datagram = datagram(number, len);
+                let left = Instant::now();
                 // A refused or full socket is a lost datagram, and shows in the books.
-                let _ = sending.send(&datagram(number, len));
-                count.store(number + 1, Ordering::Release);
+                let _ = sending.send(&datagram);
+                lock(&books).push(left);
             }
         });
         let received = Arc::new(Mutex::new(Received::default()));
@@ -165,7 +221,7 @@ impl Stream {
 
     /// How many datagrams have been sent so far.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Acquire)
+        lock(&self.sent).len() as u64
     }
 
     /// How long it takes from now until a datagram that is still to be sent has come back.
@@ -179,14 +235,16 @@ impl Stream {
     /// Ends the stream: the books about the way there and the way back.
     pub(crate) fn finish(mut self) -> (Direction, Direction) {
         end(&self.sending_ended, &mut self.sender);
-        let sent = self.sent();
+        let left: Vec<_> = lock(&self.sent).iter().copied().map(Some).collect();
+        let sent = left.len() as u64;
         let complete = |received: &Mutex<Received>| (0..sent).rev().all(|number| lock(received).has(number));
         poll_until(STRAGGLERS, || complete(&self.received));
         // Copies that come after the first ones would come now.
         thread::sleep(LISTENING_TURN * 5);
         self.receiver.end();
-        let there = lock(&self.echo.received).direction(sent);
-        let mut back = lock(&self.received).direction(sent);
+        let there = lock(&self.echo.received).direction(&left);
+        let returned: Vec<_> = (0..sent).map(|number| lock(&self.echo.received).first(number)).collect();
+        let mut back = lock(&self.received).direction(&returned);
         // What never reached the target could not come back: it is booked on the way there.
         back.missing.retain(|number| !there.missing.contains(number));
         (there, back)
