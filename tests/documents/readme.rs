@@ -65,6 +65,13 @@ fn the_chinese_readme_has_the_same_parts() {
 }
 
 #[test]
+fn each_readme_leads_to_the_other_at_its_top() {
+    for (name, other) in [("README.md", "README.zh_CN.md"), ("README.zh_CN.md", "README.md")] {
+        assert_eq!(document(name).links().first(), Some(&other), "the first link in {name}");
+    }
+}
+
+#[test]
 fn no_heading_skips_a_level() {
     for name in LINKED {
         let mut above = 0;
