@@ -36,7 +36,7 @@ use super::wire::{self, ClientId, Control, Header, Reject, SessionId, Type, Verd
 use flows::{Listener, Reopening};
 
 /// New keys are asked for when the old ones are this old: early enough before
-/// [`SESSION_LIFETIME`](super::peer::SESSION_LIFETIME) to survive minutes in which nothing gets
+/// [`SESSION_LIFETIME`](super::sessions::SESSION_LIFETIME) to survive minutes in which nothing gets
 /// through.
 pub const REKEY_AFTER: Duration = Duration::from_secs(12 * 60);
 /// A path is called silent no earlier than this long after its last reply.
@@ -171,7 +171,7 @@ impl Client {
             }
         }
         if self.proof.take_if(|proof| now >= proof.by).is_some()
-            && let Some(id) = fabric.peers[self.peer.0].abandon_next()
+            && let Some(id) = fabric.peers[self.peer.0].sessions.abandon_next()
         {
             fabric.routes.remove(&id);
         }
@@ -206,7 +206,7 @@ impl Client {
 
     fn shake_hands(&mut self, now: Instant, fabric: &mut Fabric) {
         let peer = &fabric.peers[self.peer.0];
-        let wanted = match (peer.current(), &self.proof) {
+        let wanted = match (peer.sessions.current(), &self.proof) {
             (_, Some(proof)) if now < proof.late_at => return,
             (_, Some(_)) => Some(Why::Lost),
             (None, _) => Some(Why::Start),
@@ -278,7 +278,7 @@ impl Client {
         let session = Session::new(now, &keys, fabric.security.encrypt);
         fabric.routes.insert(keys.local_id, self.peer);
         let peer = &mut fabric.peers[self.peer.0];
-        if let Some(displaced) = peer.try_session(session) {
+        if let Some(displaced) = peer.sessions.begin(session) {
             fabric.routes.remove(&displaced);
         }
         if let Some(path) =
@@ -297,7 +297,7 @@ impl Client {
     fn probe_due(&self, path: usize, now: Instant, fabric: &Fabric) -> Option<Instant> {
         let peer = &fabric.peers[self.peer.0];
         peer.paths[path].link?;
-        peer.next().or(peer.current())?;
+        peer.sessions.next().or(peer.sessions.current())?;
         let seeking = self.handshake.as_ref().is_some_and(|handshake| handshake.why != Why::Rekey);
         let phase = match (&self.proof, seeking) {
             (Some(_), _) => Phase::Proving,
@@ -332,7 +332,7 @@ impl Client {
         let probe = self.probing.probe(now, path, fabric.rng.random_range(0.8..1.2));
         let spare = peer.is_spare(path);
         // A session that is yet to be proven proves nothing.
-        let padded = if peer.next().is_none() { peer.paths[path].attempt(now, spare) } else { None };
+        let padded = if peer.sessions.next().is_none() { peer.paths[path].attempt(now, spare) } else { None };
         let control = Control {
             client: self.id,
             path: path as u8,
@@ -344,7 +344,7 @@ impl Client {
             advice: peer.steering.advice(path),
             whole: peer.paths[path].mtu.say(),
         };
-        let Some(session) = peer.newest() else { return };
+        let Some(session) = peer.sessions.newest() else { return };
         if let Some(len) = padded {
             fabric.outbox.push(To::Whole(link), |out| session.seal_padded(Type::Probe, control, len, out));
         }
@@ -360,7 +360,7 @@ impl Client {
         fabric: &mut Fabric,
     ) -> Result<(), Reject> {
         let peer = &mut fabric.peers[self.peer.0];
-        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let session = peer.sessions.get(header.session).ok_or(Reject::UnknownSession)?;
         let padded = wire::is_padded(sealed);
         let (control, copy) = session.open_control(header, sealed)?;
         if copy {
@@ -383,11 +383,11 @@ impl Client {
         way.answered();
         peer.paths[path].heard = Some(now);
         peer.heard = now;
-        if peer.is_newest(header.session) {
+        if peer.sessions.is_newest(header.session) {
             peer.steering.advised(header.session, header.counter, path, &control.advice);
             peer.told_whole(now, path, control.whole);
         }
-        if peer.next().is_some_and(|session| session.local_id == header.session) {
+        if peer.sessions.next().is_some_and(|session| session.local_id == header.session) {
             self.confirm(now, fabric);
         } else if !self.probing.lost(now)
             && self.handshake.as_ref().is_some_and(|handshake| handshake.why == Why::Lost)

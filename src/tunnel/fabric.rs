@@ -165,7 +165,7 @@ impl Fabric {
     /// noted. A socket that only a flow used is closed with it.
     pub fn expire(&mut self, now: Instant) {
         for (_, peer) in &mut self.peers {
-            for id in peer.expire_sessions(now) {
+            for id in peer.sessions.expire(now) {
                 self.routes.remove(&id);
             }
             for local in peer.flows.expire(now) {
@@ -189,7 +189,7 @@ impl Fabric {
     /// Forgets a peer with all that is its own.
     pub fn remove_peer(&mut self, id: PeerId) {
         let peer = self.peers.remove(id.0);
-        for session in peer.session_ids() {
+        for session in peer.sessions.ids() {
             self.routes.remove(&session);
         }
         for flow in peer.flows.iter() {

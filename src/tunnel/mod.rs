@@ -36,6 +36,7 @@ pub mod report;
 pub mod role;
 mod server;
 pub mod session;
+mod sessions;
 pub mod set;
 mod silence;
 pub mod snapshot;
@@ -46,6 +47,7 @@ mod token;
 #[cfg(test)]
 mod vectors;
 mod view;
+mod waiting;
 pub mod window;
 pub mod wire;
 
@@ -181,7 +183,7 @@ impl Tunnel {
         }
         let peer = &mut fabric.peers[id.0];
         let pushed_out = peer.send(now, flow, link, datagram, &mut fabric.outbox)?;
-        let waits = peer.has_waiting();
+        let waits = !peer.waiting.is_empty();
         let is_cut = datagram.len() > peer.cut_above;
         fabric.counters.datagrams_sent += 1;
         if let Side::Client(client) = &mut self.side
@@ -357,7 +359,7 @@ impl Tunnel {
             ..Holdings::default()
         };
         fabric.peers.iter().fold(sums, |sums, (_, peer)| {
-            let (waiting, waiting_len) = peer.waiting();
+            let (waiting, waiting_len) = peer.waiting.amount();
             Holdings {
                 paths: sums.paths + peer.paths.len(),
                 flows: sums.flows + peer.flows.count(),

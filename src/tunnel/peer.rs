@@ -1,7 +1,6 @@
-//! A peer: the other tunnel process, as one end sees it. It owns sessions (the one in use, the one
-//! before it, the one that is being tried), paths and flows, and knows which paths carry a copy.
+//! A peer: the other tunnel process, as one end sees it. It owns sessions, paths and flows, and knows
+//! which paths carry a copy.
 
-use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::aead::TAG_LEN;
@@ -14,24 +13,15 @@ use super::outbox::{Outbox, Reach, To};
 use super::pace::Pace;
 use super::path::{BACKUP_USABLE_FOR, Path};
 use super::session::Session;
+use super::sessions::Sessions;
 use super::set::PathSet;
 use super::snapshot::{Outlook, Status};
 use super::steering::Steering;
+use super::waiting::Waiting;
 use super::wire::{ClientId, FlowId, HEADER_LEN, Header, MAX_UDP_LEN, Opened, Reject, SessionId, Whole};
 
-/// A session is used no longer than this, so that what one key protects is bounded.
-pub const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// The session before the current one still opens what was sealed before the change.
-const PREVIOUS_LIFETIME: Duration = Duration::from_secs(30);
 /// To a server, a path is silent this long after its last probe: three of an idle client are missing.
 const SILENT_AFTER: Duration = Duration::from_secs(4);
-/// Datagrams that wait for a session or a usable path: enough for the start of every application,
-/// too few to be felt.
-const WAITING: usize = 256;
-/// And their octets.
-const WAITING_LEN: usize = 256 * 1024;
-/// A datagram that waited longer is of no use to anybody.
-const WAITING_FOR: Duration = Duration::from_secs(3);
 /// The same is neither asked nor answered more often than this, where nothing else comes of it.
 const SPEAK_EVERY: Duration = Duration::from_millis(50);
 /// A peer is told this often that it has no such flow, and so many times at once.
@@ -54,9 +44,8 @@ pub struct Peer {
     pub has_taken_over: bool,
     /// The client of the two, us or them.
     pub client: ClientId,
-    current: Option<Session>,
-    previous: Option<(Session, Instant)>,
-    next: Option<Session>,
+    /// The sessions.
+    pub sessions: Sessions,
     /// The paths, by number.
     pub paths: Vec<Path>,
     /// The flows.
@@ -69,8 +58,8 @@ pub struct Peer {
     sampled: Carriers,
     /// Longer datagrams are cut on a path of which that was not told yet.
     pub cut_above: usize,
-    waiting: VecDeque<(Instant, FlowId, Box<[u8]>)>,
-    waiting_len: usize,
+    /// Datagrams that wait for a session or a usable path.
+    pub waiting: Waiting,
     /// What it may still be told of flows that it does not have.
     pub refusals: Pace,
 }
@@ -94,9 +83,7 @@ impl Peer {
             key,
             has_taken_over: false,
             client,
-            current: None,
-            previous: None,
-            next: None,
+            sessions: Sessions::default(),
             paths: Vec::new(),
             flows,
             heard: now,
@@ -104,81 +91,18 @@ impl Peer {
             chosen: Carriers::default(),
             sampled: Carriers::default(),
             cut_above: usize::MAX,
-            waiting: VecDeque::new(),
-            waiting_len: 0,
+            waiting: Waiting::default(),
             refusals: Pace::new(REFUSED_EVERY, REFUSED_AT_ONCE),
         }
-    }
-
-    /// The session that the other end names with this id.
-    #[inline]
-    pub fn session(&mut self, id: SessionId) -> Option<&mut Session> {
-        let previous = self.previous.as_mut().map(|(session, _)| session);
-        [self.current.as_mut(), self.next.as_mut(), previous].into_iter().flatten().find(|s| s.local_id == id)
-    }
-
-    /// The session that datagrams leave in.
-    pub fn current(&self) -> Option<&Session> {
-        self.current.as_ref()
-    }
-
-    /// Whether datagrams leave in this session.
-    #[inline]
-    pub fn is_current(&self, id: SessionId) -> bool {
-        self.current.as_ref().is_some_and(|session| session.local_id == id)
-    }
-
-    /// The session that is being tried.
-    pub fn next(&self) -> Option<&Session> {
-        self.next.as_ref()
-    }
-
-    /// The session that probes leave in: a new one proves itself by them.
-    pub fn newest(&mut self) -> Option<&mut Session> {
-        self.next.as_mut().or(self.current.as_mut())
-    }
-
-    /// Whether this is the session that probes leave in. What comes in another is of the past.
-    pub fn is_newest(&self, id: SessionId) -> bool {
-        self.next.as_ref().or(self.current.as_ref()).is_some_and(|session| session.local_id == id)
-    }
-
-    /// Begins to try a session. Returns the id of the one it displaces.
-    pub fn try_session(&mut self, session: Session) -> Option<SessionId> {
-        self.next.replace(session).map(|session| session.local_id)
-    }
-
-    /// Gives the session that is being tried up.
-    pub fn abandon_next(&mut self) -> Option<SessionId> {
-        self.next.take().map(|session| session.local_id)
     }
 
     /// The session that was tried works: it becomes the current one. Returns the id of a session
     /// that is forgotten by that.
     pub fn confirm_next(&mut self, now: Instant) -> Option<SessionId> {
-        let session = self.next.take()?;
-        let forgotten = self.previous.take().map(|(session, _)| session.local_id);
-        self.previous = self.current.replace(session).map(|session| (session, now));
+        self.sessions.next()?;
         self.steering.begin_session();
         self.paths.iter_mut().for_each(|path| path.mtu.begin_session());
-        forgotten
-    }
-
-    /// Forgets sessions that are too old, and tells their ids.
-    pub fn expire_sessions(&mut self, now: Instant) -> impl Iterator<Item = SessionId> + use<> {
-        let age = |since| now.saturating_duration_since(since);
-        let previous = self.previous.take_if(|(_, replaced)| age(*replaced) >= PREVIOUS_LIFETIME);
-        let current = self.current.take_if(|session| age(session.since) >= SESSION_LIFETIME);
-        [previous.map(|(session, _)| session), current].into_iter().flatten().map(|session| session.local_id)
-    }
-
-    /// All sessions' ids.
-    pub fn session_ids(&self) -> impl Iterator<Item = SessionId> + '_ {
-        let previous = self.previous.as_ref().map(|(session, _)| session);
-        [self.current.as_ref(), self.next.as_ref(), previous]
-            .into_iter()
-            .flatten()
-            .map(|session| session.local_id)
+        self.sessions.confirm_next(now)
     }
 
     /// The links that a copy goes out on.
@@ -221,7 +145,7 @@ impl Peer {
     /// The longest datagram that is sent over a path in one piece, if a longer one is known not to be.
     pub fn longest_whole(&self, path: usize) -> Option<usize> {
         let found = self.paths[path].mtu.sent().filter(|found| found.is_limit)?;
-        Some(found.len.saturating_sub(self.current.as_ref()?.overhead_len()))
+        Some(found.len.saturating_sub(self.sessions.current()?.overhead_len()))
     }
 
     /// How the server sees a path: by the probes that come.
@@ -249,7 +173,7 @@ impl Peer {
 
     /// Finds out anew which paths carry copies, and sends what waited for one.
     pub fn update_carriers(&mut self, now: Instant, outbox: &mut Outbox) {
-        let counter = self.current.as_ref().map_or(0, Session::next_counter);
+        let counter = self.sessions.current().map_or(0, Session::next_counter);
         let heard = self.paths.iter().enumerate().filter_map(|(number, path)| Some((number, path.heard?)));
         let spread = self.steering.spread(now, counter, self.usable(now), heard);
         for (carriers, set) in [(&mut self.chosen, spread.chosen), (&mut self.sampled, spread.sampled)] {
@@ -271,12 +195,9 @@ impl Peer {
         if self.waiting.is_empty() || !self.can_send() {
             return;
         }
-        self.waiting_len = 0;
-        for (since, flow, datagram) in std::mem::take(&mut self.waiting) {
-            if now.saturating_duration_since(since) < WAITING_FOR
-                && self.pass(now, flow, &datagram, outbox) == Ok(false)
-            {
-                self.wait(since, flow, datagram);
+        for (since, flow, datagram) in self.waiting.take(now) {
+            if self.pass(now, flow, &datagram, outbox) == Ok(false) {
+                self.waiting.push(since, flow, datagram);
             }
         }
     }
@@ -284,7 +205,7 @@ impl Peer {
     /// Whether there are a session and a path to send anything.
     #[inline]
     fn can_send(&self) -> bool {
-        self.current.is_some() && !self.chosen.links.is_empty()
+        self.sessions.current().is_some() && !self.chosen.links.is_empty()
     }
 
     /// Sends a datagram of a local link over every path that carries: one seal, as many copies as
@@ -313,8 +234,8 @@ impl Peer {
         if sent {
             return Ok(0);
         }
-        self.drop_late(now);
-        Ok(self.wait(now, id, datagram.into()))
+        self.waiting.drop_late(now);
+        Ok(self.waiting.push(now, id, datagram.into()))
     }
 
     /// Sends a datagram, if it can go now.
@@ -365,7 +286,7 @@ impl Peer {
         outbox: &mut Outbox,
         seal: impl FnOnce(&mut Session, &mut Flows, &mut Vec<u8>),
     ) -> bool {
-        let Some(session) = self.current.as_mut().filter(|_| !self.chosen.links.is_empty()) else {
+        let Some(session) = self.sessions.current_mut().filter(|_| !self.chosen.links.is_empty()) else {
             return false;
         };
         let reach = self.steering.reach(session.next_counter());
@@ -415,11 +336,11 @@ impl Peer {
         open: impl FnOnce(&mut Session, Header, &'a mut [u8]) -> Result<T, Reject>,
     ) -> Result<T, Reject> {
         let len = HEADER_LEN + sealed.len();
-        let session = self.session(header.session).ok_or(Reject::UnknownSession)?;
+        let session = self.sessions.get(header.session).ok_or(Reject::UnknownSession)?;
         let opened = open(session, header, sealed);
         // In the session before, what still comes is the end of it.
         if matches!(opened, Ok(_) | Err(Reject::Copy))
-            && self.is_current(header.session)
+            && self.sessions.is_current(header.session)
             && let Some(path) = self.path_at(link)
         {
             self.steering.note(now, header.session, header.counter, path, len);
@@ -428,41 +349,5 @@ impl Peer {
             self.heard = now;
         }
         opened
-    }
-
-    /// The flows whose datagrams wait.
-    pub fn waiting_flows(&self) -> HashSet<FlowId> {
-        self.waiting.iter().map(|(_, flow, _)| *flow).collect()
-    }
-
-    /// Whether any datagram waits.
-    #[inline]
-    pub fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// How many datagrams wait, and their octets.
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.waiting.len(), self.waiting_len)
-    }
-
-    fn drop_late(&mut self, now: Instant) {
-        let too_late = |since: Instant| now.saturating_duration_since(since) >= WAITING_FOR;
-        while self.waiting.front().is_some_and(|(since, ..)| too_late(*since)) {
-            let (.., datagram) = self.waiting.pop_front().expect("there is one in front");
-            self.waiting_len -= datagram.len();
-        }
-    }
-
-    fn wait(&mut self, since: Instant, flow: FlowId, datagram: Box<[u8]>) -> usize {
-        self.waiting_len += datagram.len();
-        self.waiting.push_back((since, flow, datagram));
-        let mut pushed_out = 0;
-        while self.waiting.len() > WAITING || self.waiting_len > WAITING_LEN {
-            let (_, _, oldest) = self.waiting.pop_front().expect("what is too long is not empty");
-            self.waiting_len -= oldest.len();
-            pushed_out += 1;
-        }
-        pushed_out
     }
 }

@@ -220,7 +220,8 @@ impl Server {
         }
         let (id, (control, copy)) = match fabric.routes.get(&header.session) {
             Some(&id) => {
-                let session = fabric.peers[id.0].session(header.session).ok_or(Reject::UnknownSession)?;
+                let session =
+                    fabric.peers[id.0].sessions.get(header.session).ok_or(Reject::UnknownSession)?;
                 (id, session.open_control(header, sealed)?)
             }
             None => {
@@ -257,11 +258,11 @@ impl Server {
         if !copy && probed.validated {
             peer.steering.note_control(now, header.session, number, control.clock);
         }
-        let newest = peer.is_newest(header.session) && !copy;
+        let newest = peer.sessions.is_newest(header.session) && !copy;
         if newest {
             peer.told_whole(now, number, control.whole);
         }
-        if peer.is_newest(header.session)
+        if peer.sessions.is_newest(header.session)
             && peer.steering.advised(header.session, header.counter, number, &control.advice)
         {
             peer.steering.policy = control.advice.policy;
@@ -275,7 +276,7 @@ impl Server {
         let padded = if validated && newest { peer.paths[number].attempt(now, spare) } else { None };
         let whole = peer.paths[number].mtu.say();
         let reply = Control { validated, count, token, clock, advice, whole, ..control };
-        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let session = peer.sessions.get(header.session).ok_or(Reject::UnknownSession)?;
         if let Some(len) = padded {
             fabric.outbox.push(To::Whole(link), |out| session.seal_padded(Type::Reply, reply, len, out));
         }
@@ -294,7 +295,7 @@ impl Server {
     ) -> Result<(), Reject> {
         let id = *fabric.routes.get(&header.session).ok_or(Reject::UnknownSession)?;
         let peer = &mut fabric.peers[id.0];
-        let session = peer.session(header.session).ok_or(Reject::UnknownSession)?;
+        let session = peer.sessions.get(header.session).ok_or(Reject::UnknownSession)?;
         let (control, copy) = session.open_control(header, sealed)?;
         if copy {
             return Err(Reject::Copy);
@@ -334,13 +335,13 @@ impl Server {
         };
         let pending = self.pending.remove(&session).ok_or(Reject::UnknownSession)?.session;
         let peer = &mut fabric.peers[id.0];
-        if peer.current().is_some_and(|current| current.since > pending.since) {
+        if peer.sessions.current().is_some_and(|current| current.since > pending.since) {
             // The client has given this one up, or it would not have begun a newer one: the probe was
             // overtaken.
             return Err(Reject::UnknownSession);
         }
         fabric.routes.insert(session, id);
-        let displaced = peer.try_session(pending);
+        let displaced = peer.sessions.begin(pending);
         let forgotten = peer.confirm_next(now);
         for id in displaced.into_iter().chain(forgotten) {
             fabric.routes.remove(&id);

@@ -15,7 +15,7 @@ use super::{Side, Tunnel, journal};
 const TOGETHER: f64 = 0.2;
 
 fn whole_view(peer: &Peer, path: usize) -> WholeView {
-    let overhead = peer.current().map(Session::overhead_len);
+    let overhead = peer.sessions.current().map(Session::overhead_len);
     let datagram = |packet: usize| Some(packet.saturating_sub(overhead?));
     let mtu = &peer.paths[path].mtu;
     WholeView {
@@ -76,8 +76,8 @@ impl Tunnel {
         PeerView {
             number,
             name: self.fabric.security.keys.name(peer.key).map(str::to_owned),
-            heard_ago_s: peer.current().map(|_| age(peer.heard)),
-            session_age_s: peer.current().map(|session| age(session.since)),
+            heard_ago_s: peer.sessions.current().map(|_| age(peer.heard)),
+            session_age_s: peer.sessions.current().map(|session| age(session.since)),
             flows: peer.flows.count(),
             copies: peer.steering.policy.copies.to_string(),
             received: ReceivedView {

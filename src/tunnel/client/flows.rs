@@ -126,7 +126,7 @@ impl Client {
         let peer = &mut fabric.peers[self.peer.0];
         let opened = peer.take(now, link, header, sealed, Session::take_opened)?;
         // In the session before, it may be another process that has said so.
-        if peer.is_current(header.session) {
+        if peer.sessions.is_current(header.session) {
             self.answered(now, header.counter, opened, fabric)?;
         }
         Ok(())
@@ -240,7 +240,7 @@ impl Client {
     /// Datagrams wait for an answer.
     #[inline]
     pub fn ask_again(&mut self, now: Instant, fabric: &mut Fabric) {
-        if self.reopening.at.is_none() && fabric.peers[self.peer.0].current().is_some() {
+        if self.reopening.at.is_none() && fabric.peers[self.peer.0].sessions.current().is_some() {
             self.reopening.begin(now + ROUND);
             fabric.wake_at(now + ROUND);
         }
@@ -274,7 +274,7 @@ impl Client {
 /// The flows that are to be asked for though no datagram does: those that were open, for what the
 /// target sends, and those whose datagrams wait.
 fn unanswered(peer: &Peer) -> VecDeque<FlowId> {
-    let waiting = peer.waiting_flows();
+    let waiting = peer.waiting.flows();
     let asks = |flow: &&Flow| {
         flow.state == State::Opening && (flow.open.port != 0 || waiting.contains(&flow.open.flow))
     };
