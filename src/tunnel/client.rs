@@ -7,11 +7,12 @@
 //! seldom while nothing does. When no path answers any more, while one would have long since, the
 //! server may have been restarted: a handshake begins, and the old session stays in use until the
 //! new one works, or until it is answered after all. New keys are asked for the same way, at the
-//! latest every [`REKEY_AFTER`].
+//! latest every [`REKEY_AFTER`](handshakes::REKEY_AFTER).
 
 mod associations;
 mod bridges;
 pub mod flows;
+mod handshakes;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -22,33 +23,19 @@ use rand::RngExt;
 use super::bridge::Way;
 use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING, LISTENER};
-use super::handshake::Initiator;
 use super::keyring::KeyId;
-use super::link::{Link, NameId, PeerId, Target};
+use super::link::{NameId, PeerId, Target};
 use super::outbox::To;
 use super::path::USABLE_FOR;
-use super::probing::{Phase, Probing, Standing};
+use super::probing::{Probing, Standing};
 use super::role::ClientRole;
-use super::session::Session;
-use super::silence::Silence;
 use super::socks5::association::Associations;
-use super::wire::{self, ClientId, Control, Header, Reject, SessionId, Type, Verdict};
+use super::wire::{self, ClientId, Control, Header, Reject, Type, Verdict};
 use flows::{Listener, Reopening};
+use handshakes::Handshakes;
 
-/// New keys are asked for when the old ones are this old: early enough before
-/// [`SESSION_LIFETIME`](super::sessions::SESSION_LIFETIME) to survive minutes in which nothing gets
-/// through.
-pub const REKEY_AFTER: Duration = Duration::from_secs(12 * 60);
 /// A path is called silent no earlier than this long after its last reply.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
-/// The first repetition of an init; each further one comes after twice as long ...
-const INIT_FIRST: Duration = Duration::from_millis(100);
-/// ... up to this: a server that starts is to be found within a second, however long it was away.
-const INIT_LONGEST: Duration = Duration::from_millis(350);
-/// An init is made anew when it was not answered for this long: long enough for any round trip.
-const INIT_LIFETIME: Duration = Duration::from_secs(10);
-/// How long a new session may take to prove itself: long enough for any round trip.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct Client {
@@ -59,12 +46,7 @@ pub struct Client {
     /// How many bridges there have ever been.
     named: u32,
     probing: Probing,
-    handshake: Option<Handshake>,
-    /// The proof that a new session waits for.
-    proof: Option<Proof>,
-    /// Why a new session is wanted, over all inits that this takes.
-    trying: Option<Trying>,
-    silence: Silence,
+    handshakes: Handshakes,
     housekeeping: Instant,
     /// When the paths are to be chosen anew.
     steer_at: Option<Instant>,
@@ -79,42 +61,6 @@ pub struct Client {
     told: HashSet<(Target, Verdict)>,
 }
 
-struct Handshake {
-    initiator: Initiator,
-    since: Instant,
-    attempts: u32,
-    /// When the init last left, and when it is to leave next.
-    sent: Instant,
-    next: Instant,
-    why: Why,
-}
-
-struct Proof {
-    /// When it is late: the server may have died after its response, and another handshake begins
-    /// beside.
-    late_at: Instant,
-    /// When the session is given up.
-    by: Instant,
-}
-
-/// A new session is wanted.
-struct Trying {
-    since: Instant,
-    why: Why,
-    /// When something authentic last came from the server before.
-    heard: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    /// There is no session.
-    Start,
-    /// The server does not answer.
-    Lost,
-    /// The keys are old.
-    Rekey,
-}
-
 impl Client {
     /// A client whose bridges are yet to be looked up.
     pub fn new(now: Instant, role: ClientRole, fabric: &mut Fabric) -> Self {
@@ -127,10 +73,7 @@ impl Client {
             ways: Vec::new(),
             named: 0,
             probing: Probing::new(now),
-            handshake: None,
-            proof: None,
-            trying: None,
-            silence: Silence::default(),
+            handshakes: Handshakes::default(),
             housekeeping: now,
             steer_at: None,
             machine: role.machine,
@@ -170,11 +113,6 @@ impl Client {
                 associations.prune(&fabric.peers[self.peer.0].flows);
             }
         }
-        if self.proof.take_if(|proof| now >= proof.by).is_some()
-            && let Some(id) = fabric.peers[self.peer.0].sessions.abandon_next()
-        {
-            fabric.routes.remove(&id);
-        }
         self.shake_hands(now, fabric);
         self.ask_due(now, fabric);
         self.steer_at = fabric.steer(now);
@@ -192,125 +130,23 @@ impl Client {
             next = way.as_ref().and_then(Way::retry_at).map_or(next, |at| next.min(at));
             next = self.probe_due(path, now, fabric).map_or(next, |due| next.min(due));
         }
-        if let Some(handshake) = &self.handshake {
-            next = next.min(handshake.next);
-        }
         next = self.reopening.at().map_or(next, |at| next.min(at));
         next = self.probing.next_change(now).map_or(next, |at| next.min(at));
-        let proof =
-            self.proof.as_ref().map(|proof| if now < proof.late_at { proof.late_at } else { proof.by });
-        proof.map_or(next, |at| next.min(at))
+        self.handshakes.due(now).map_or(next, |at| next.min(at))
     }
-
-    // ---- handshakes ----
-
-    fn shake_hands(&mut self, now: Instant, fabric: &mut Fabric) {
-        let peer = &fabric.peers[self.peer.0];
-        let wanted = match (peer.sessions.current(), &self.proof) {
-            (_, Some(proof)) if now < proof.late_at => return,
-            (_, Some(_)) => Some(Why::Lost),
-            (None, _) => Some(Why::Start),
-            (Some(_), _) if self.probing.lost(now) => Some(Why::Lost),
-            (Some(session), _) if now.saturating_duration_since(session.since) >= REKEY_AFTER => {
-                Some(Why::Rekey)
-            }
-            (Some(_), _) => None,
-        };
-        let stale = self
-            .handshake
-            .as_ref()
-            .is_none_or(|handshake| now.saturating_duration_since(handshake.since) >= INIT_LIFETIME);
-        if let Some(why) = wanted
-            && stale
-        {
-            let id = fabric.new_session_id(|_| false);
-            let initiator = Initiator::new(&fabric.security, id, &mut fabric.rng);
-            fabric.forget_randomness();
-            self.handshake =
-                Some(Handshake { initiator, since: now, attempts: 0, sent: now, next: now, why });
-            let heard = fabric.peers[self.peer.0].heard;
-            self.trying.get_or_insert(Trying { since: now, why, heard });
-        }
-        self.send_init(now, fabric);
-        self.complain(now, fabric);
-    }
-
-    fn send_init(&mut self, now: Instant, fabric: &mut Fabric) {
-        let Some(handshake) = self.handshake.as_mut().filter(|handshake| now >= handshake.next) else {
-            return;
-        };
-        let wait = INIT_FIRST.saturating_mul(1 << handshake.attempts.min(8)).min(INIT_LONGEST);
-        handshake.attempts = handshake.attempts.saturating_add(1);
-        handshake.sent = now;
-        // Some spread, so that a server's clients do not all come at once after it was restarted.
-        handshake.next = now + wait.mul_f64(fabric.rng.random_range(0.8..1.0));
-        for link in fabric.peers[self.peer.0].paths.iter().filter_map(|path| path.link) {
-            fabric.outbox.push(To::Link(link), |out| out.extend_from_slice(handshake.initiator.init()));
-        }
-    }
-
-    fn complain(&mut self, now: Instant, fabric: &mut Fabric) {
-        if let Some(Trying { since, .. }) = self.trying
-            && let Some(text) =
-                self.silence.complaint(now, since, self.ways.iter().flatten().count(), &fabric.security)
-        {
-            fabric.chronicle.tell(now, Level::Warn, Kind::Disconnected, text);
-        }
-    }
-
-    /// Takes a response that came over `link`.
-    pub fn handle_response(
-        &mut self,
-        now: Instant,
-        link: Link,
-        id: SessionId,
-        noise: &[u8],
-        fabric: &mut Fabric,
-    ) -> Result<(), Reject> {
-        let handshake = self.handshake.as_mut().filter(|handshake| handshake.initiator.local_id() == id);
-        let handshake = handshake.ok_or(Reject::UnknownSession)?;
-        let keys = handshake.initiator.finish(noise)?;
-        // Longer than any round trip that a probe has measured, perhaps.
-        let took = now.saturating_duration_since(handshake.sent);
-        self.proof =
-            Some(Proof { late_at: now + self.probing.patience().max(2 * took), by: now + CONFIRM_WITHIN });
-        self.handshake = None;
-        let session = Session::new(now, &keys, fabric.security.encrypt);
-        fabric.routes.insert(keys.local_id, self.peer);
-        let peer = &mut fabric.peers[self.peer.0];
-        if let Some(displaced) = peer.sessions.begin(session) {
-            fabric.routes.remove(&displaced);
-        }
-        if let Some(path) =
-            peer.paths.iter_mut().find(|path| path.link.is_some_and(|ours| ours.socket == link.socket))
-        {
-            path.heard = Some(now);
-        }
-        self.probing.begin();
-        fabric.wake_at(now);
-        Ok(())
-    }
-
-    // ---- probes ----
 
     /// When the path's next probe is due, if there are a session and a link to send it.
     fn probe_due(&self, path: usize, now: Instant, fabric: &Fabric) -> Option<Instant> {
         let peer = &fabric.peers[self.peer.0];
         peer.paths[path].link?;
         peer.sessions.next().or(peer.sessions.current())?;
-        let seeking = self.handshake.as_ref().is_some_and(|handshake| handshake.why != Why::Rekey);
-        let phase = match (&self.proof, seeking) {
-            (Some(_), _) => Phase::Proving,
-            (None, true) => Phase::Seeking,
-            (None, false) => Phase::Steady,
-        };
         let backup = peer.steering.policy.backups.has(path);
         let standing = match peer.paths[path].usable(now, backup) {
             false => Standing::Unusable,
             true if peer.is_spare(path) => Standing::Spare,
             true => Standing::Usable,
         };
-        Some(self.probing.due(now, path, standing, phase))
+        Some(self.probing.due(now, path, standing, self.handshakes.phase()))
     }
 
     fn probe(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
@@ -390,43 +226,13 @@ impl Client {
         if peer.sessions.next().is_some_and(|session| session.local_id == header.session) {
             self.confirm(now, fabric);
         } else if !self.probing.lost(now)
-            && self.handshake.as_ref().is_some_and(|handshake| handshake.why == Why::Lost)
+            && let Some(text) = self.handshakes.answered()
         {
-            // The server was only out of reach.
-            self.handshake = None;
-            self.trying = None;
-            if let Some(text) = self.silence.over() {
-                fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
-            }
+            fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
         }
         fabric.peers[self.peer.0].update_carriers(now, &mut fabric.outbox);
         fabric.wake_at(now);
         Ok(())
-    }
-
-    fn confirm(&mut self, now: Instant, fabric: &mut Fabric) {
-        let peer = &mut fabric.peers[self.peer.0];
-        if let Some(forgotten) = peer.confirm_next(now) {
-            fabric.routes.remove(&forgotten);
-        }
-        self.proof = None;
-        self.handshake = None;
-        self.reopen_all(now, fabric);
-        fabric.counters.handshakes += 1;
-        match self.trying.take() {
-            // Where keys were asked for in vain for long, that was said.
-            Some(Trying { why: Why::Rekey, .. }) => {
-                fabric.chronicle.tell(now, Level::Debug, Kind::Keys, "new keys are in use");
-                if let Some(text) = self.silence.over() {
-                    fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
-                }
-            }
-            trying => {
-                let heard = trying.map_or(now, |trying| trying.heard);
-                let text = self.silence.connected(now, heard);
-                fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
-            }
-        }
     }
 
     /// A name for a bridge that no other had before it.

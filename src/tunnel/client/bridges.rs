@@ -95,9 +95,7 @@ impl Client {
         peer.update_carriers(now, &mut fabric.outbox);
         if link.is_some() {
             self.probing.begin_path(path);
-            if let Some(handshake) = &mut self.handshake {
-                handshake.next = now;
-            }
+            self.handshakes.hurry(now);
         }
     }
 
