@@ -1,8 +1,7 @@
 //! The poll loop: the one place with a clock. It hands the tunnel what was received and the time,
 //! and does what the tunnel asks.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,8 +20,10 @@ use super::reports::{Occasion, Reports};
 use super::resolver::Resolver;
 use super::service::Service;
 use super::signals::{Signal, Signals};
-use super::sockets::{Sockets, Trouble, is_full};
+use super::sockets::{Sockets, Trouble};
 use super::socks5::Socks5;
+use super::start::StartError;
+use super::troubles::{self, About, Troubles};
 use super::uplink;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::link::{Bind, Event, Link, SocketId};
@@ -35,53 +36,12 @@ use crate::tunnel::{LISTENER, Tunnel};
 const RECEIVE_CALLS: usize = 4;
 /// Readiness events taken at a time.
 const EVENTS: usize = 256;
-/// Trouble of one kind is logged at most this often.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How often is looked whether sockets still have their uplinks.
 const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beyond all socket ids, which have 32 bits.
 const WAKER: Token = Token(usize::MAX - 1);
 const SIGNALS: Token = Token(usize::MAX - 2);
 const SOCKS5: Token = Token(usize::MAX - 5);
-
-/// Why a program could not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// The address to listen on cannot be had.
-    Listen(SocketAddr, io::Error),
-    /// The address for SOCKS5 clients cannot be had.
-    Socks5(SocketAddr, io::Error),
-    /// The system refused something every program needs.
-    System(&'static str, io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen(address, error) => {
-                write!(f, "cannot listen on {address}: {error}{}", remedy(error, "ss -lunp"))
-            }
-            Self::Socks5(address, error) => {
-                write!(f, "cannot listen for SOCKS5 on {address}: {error}{}", remedy(error, "ss -ltnp"))
-            }
-            Self::System(what, error) => write!(f, "cannot {what}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-/// What can be done where an address cannot be had; `list` is the command that shows who has the port.
-fn remedy(error: &io::Error, list: &str) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!(": another program, or this one once more, has the port ({list} tells)")
-        }
-        io::ErrorKind::PermissionDenied => ": ports below 1024 need root or CAP_NET_BIND_SERVICE".into(),
-        io::ErrorKind::AddrNotAvailable => ": no interface has this address".into(),
-        _ => String::new(),
-    }
-}
 
 /// Ends a loop from another thread.
 #[derive(Clone, Debug)]
@@ -98,17 +58,6 @@ impl Stopper {
             warn!("cannot wake the event loop: {error}");
         }
     }
-}
-
-/// What trouble is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum About {
-    /// A socket that cannot be opened.
-    Opening,
-    /// The listener, whose remote addresses are many.
-    Listener,
-    /// The remote address of another socket.
-    Address(SocketAddr),
 }
 
 /// What came of reading the configuration anew.
@@ -140,9 +89,7 @@ pub struct EventLoop {
     ready: VecDeque<SocketId>,
     /// The same, to be found: each flow of a server has a socket.
     is_ready: HashSet<SocketId>,
-    /// When trouble was last logged.
-    troubles: HashMap<About, Instant>,
-    last_trouble: Option<io::Error>,
+    troubles: Troubles,
     uplinks_seen: Instant,
 }
 
@@ -180,8 +127,7 @@ impl EventLoop {
             stopper: Stopper { stopped: Arc::default(), waker },
             ready: VecDeque::new(),
             is_ready: HashSet::new(),
-            troubles: HashMap::new(),
-            last_trouble: None,
+            troubles: Troubles::default(),
             uplinks_seen: now,
         };
         while let Some(event) = this.tunnel.poll_event() {
@@ -219,7 +165,7 @@ impl EventLoop {
 
     /// The last thing that the system had to say against a packet's being sent or delivered.
     pub fn trouble(&self) -> Option<&io::Error> {
-        self.last_trouble.as_ref()
+        self.troubles.last()
     }
 
     /// Has the service manager told how it goes, where there is one.
@@ -373,7 +319,7 @@ impl EventLoop {
         }
         if let Some(trouble) = self.sockets.trouble.take() {
             self.complain(now, &trouble);
-            self.last_trouble = Some(trouble.error);
+            self.troubles.note(trouble.error);
         }
     }
 
@@ -417,13 +363,13 @@ impl EventLoop {
             return self.tunnel.handle_uplink_lost(now, id, &reason);
         }
         if let Bind::Towards { remote, .. } = bind
-            && self.deserves_line(now, About::Opening)
+            && self.troubles.deserves_line(now, About::Opening)
         {
             let who = self.tunnel.describe(Link { socket: id, remote, local: None });
             let text = format!("cannot open a socket: {error}; trying again for {who}");
             self.tunnel.tell(now, Level::Warn, Kind::System, text);
         }
-        self.last_trouble = Some(error);
+        self.troubles.note(error);
         self.tunnel.handle_socket_error(now, id);
     }
 
@@ -452,35 +398,16 @@ impl EventLoop {
 
     #[cold]
     fn complain(&mut self, now: Instant, trouble: &Trouble) {
-        let Trouble { link, error, unsent } = trouble;
-        let about = if link.socket.listens() { About::Listener } else { About::Address(link.remote) };
-        if !self.deserves_line(now, about) {
+        if !self.troubles.deserves_line(now, About::packet(trouble.link)) {
             return;
         }
-        if *unsent && self.look_for_uplinks(now, Some(link.socket)) {
+        if trouble.unsent && self.look_for_uplinks(now, Some(trouble.link.socket)) {
             // The tunnel has a better word for it.
             return;
         }
-        let who = self.tunnel.describe(*link);
-        let text = if is_full(error) {
-            let lost = self.sockets.counters.would_block;
-            format!("the way to {who} is full: what does not fit is not sent ({lost} packets so far)")
-        } else if *unsent {
-            format!("cannot send to {who}: {error} ({} so far)", self.sockets.counters.failed)
-        } else {
-            format!("{who} cannot be reached: {error}")
-        };
-        self.tunnel.tell(now, Level::Warn, Kind::System, text);
-    }
-
-    fn deserves_line(&mut self, now: Instant, about: About) -> bool {
-        let is_old = |last: &Instant| now.saturating_duration_since(*last) >= LOG_INTERVAL;
-        let due = self.troubles.get(&about).is_none_or(is_old);
-        if due {
-            self.troubles.retain(|_, last| !is_old(last));
-            self.troubles.insert(about, now);
-        }
-        due
+        let who = self.tunnel.describe(trouble.link);
+        let line = troubles::line(trouble, &who, &self.sockets.counters);
+        self.tunnel.tell(now, Level::Warn, Kind::System, line);
     }
 
     fn take_signals(&mut self, now: Instant) {
@@ -509,26 +436,4 @@ impl EventLoop {
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
 fn clock() -> Instant {
     Instant::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_cannot_be_had_is_told_with_the_remedy() {
-        for (kind, remedy) in [
-            (
-                io::ErrorKind::AddrInUse,
-                ": another program, or this one once more, has the port (ss -lunp tells)",
-            ),
-            (io::ErrorKind::PermissionDenied, ": ports below 1024 need root or CAP_NET_BIND_SERVICE"),
-            (io::ErrorKind::AddrNotAvailable, ": no interface has this address"),
-            (io::ErrorKind::OutOfMemory, ""),
-        ] {
-            let error = StartError::Listen(([192, 0, 2, 1], 53).into(), kind.into()).to_string();
-            let expected = format!("cannot listen on 192.0.2.1:53: {}{remedy}", io::Error::from(kind));
-            assert_eq!(error, expected);
-        }
-    }
 }

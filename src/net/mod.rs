@@ -19,13 +19,16 @@ mod service;
 mod signals;
 mod sockets;
 mod socks5;
+mod start;
+mod troubles;
 mod uplink;
 
 pub use control::{Control, make_folder};
 pub use control_error::ControlError;
 pub(crate) use conversations::Fresh;
-pub use event_loop::{EventLoop, Reread, StartError, Stopper};
+pub use event_loop::{EventLoop, Reread, Stopper};
 pub use http::{Content, HttpDoor, Site};
 pub use options::raise_open_files_limit;
 pub use reports::Occasion;
 pub(crate) use reports::following;
+pub use start::StartError;

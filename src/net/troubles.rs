@@ -1,0 +1,100 @@
+//! What the system has against packets and sockets: the last of it, and what the log says, about each thing
+//! once a minute.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::sockets::{SendCounters, Trouble, is_full};
+use crate::tunnel::link::Link;
+
+/// Trouble of one kind is logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What trouble is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum About {
+    /// A socket that cannot be opened.
+    Opening,
+    /// The listener, whose remote addresses are many.
+    Listener,
+    /// The remote address of another socket.
+    Address(SocketAddr),
+}
+
+impl About {
+    /// A packet's sending or delivery.
+    pub(super) fn packet(link: Link) -> Self {
+        if link.socket.listens() { Self::Listener } else { Self::Address(link.remote) }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    /// When each was last logged.
+    logged: HashMap<About, Instant>,
+    last: Option<io::Error>,
+}
+
+impl Troubles {
+    /// Notes that there was trouble.
+    pub(super) fn note(&mut self, error: io::Error) {
+        self.last = Some(error);
+    }
+
+    /// The last that there was.
+    pub(super) fn last(&self) -> Option<&io::Error> {
+        self.last.as_ref()
+    }
+
+    /// Whether the log is to have a line about it. It is taken to get one.
+    pub(super) fn deserves_line(&mut self, now: Instant, about: About) -> bool {
+        let is_old = |last: &Instant| now.saturating_duration_since(*last) >= LOG_INTERVAL;
+        let due = self.logged.get(&about).is_none_or(is_old);
+        if due {
+            self.logged.retain(|_, last| !is_old(last));
+            self.logged.insert(about, now);
+        }
+        due
+    }
+}
+
+/// The line about a packet for or from `who`; the counters are of all packets so far.
+pub(super) fn line(trouble: &Trouble, who: &str, counters: &SendCounters) -> String {
+    let Trouble { error, unsent, .. } = trouble;
+    if is_full(error) {
+        let lost = counters.would_block;
+        format!("the way to {who} is full: what does not fit is not sent ({lost} packets so far)")
+    } else if *unsent {
+        format!("cannot send to {who}: {error} ({} so far)", counters.failed)
+    } else {
+        format!("{who} cannot be reached: {error}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_has_a_line_a_minute() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let mut troubles = Troubles::default();
+        let [one, other] = [1, 2].map(|port| About::Address(([192, 0, 2, 1], port).into()));
+        for (seconds, about, due) in [
+            (0, one, true),
+            (59, one, false),
+            (59, other, true),
+            (60, one, true),
+            (100, one, false),
+            (100, other, false),
+            (119, other, true),
+        ] {
+            let at = begin + Duration::from_secs(seconds);
+            assert_eq!(troubles.deserves_line(at, about), due, "{about:?} after {seconds} s");
+        }
+    }
+}
