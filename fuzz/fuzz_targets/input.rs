@@ -1,4 +1,4 @@
-//! Both programs, in every state that a scenario of 18 kinds of steps can bring them to: see `scenario` and `world`.
+//! Both programs, in every state that a scenario of 19 kinds of steps can bring them to: see `scenario` and `world`.
 
 #![no_main]
 

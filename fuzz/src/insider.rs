@@ -24,6 +24,8 @@ use crate::setup;
 
 /// Names under which it comes. Each is a client to the server.
 pub const NAMES: u8 = 3;
+/// What its datagrams have for a name as long as there is none.
+pub const NOBODY: u8 = u8::MAX;
 
 /// See the module.
 pub struct Insider {
@@ -173,8 +175,10 @@ impl Insider {
         Some(packet)
     }
 
+    /// Names its sender, or nobody: what leaves before the first probe has given the session a name may arrive once
+    /// more behind it.
     fn datagram(&self, len: usize) -> Vec<u8> {
-        let mut datagram = vec![0xff, self.name.unwrap_or_default()];
+        let mut datagram = vec![0xff, self.name.unwrap_or(NOBODY)];
         datagram.resize(len.max(2), 0);
         datagram
     }

@@ -6,7 +6,7 @@ use mptunnel::tunnel::LISTENER;
 use mptunnel::tunnel::link::{Bind, Event, Link, SocketId};
 
 use super::{CLIENT, End, Flight, MOST_EVENTS, MOST_PACKETS, NO_SOCKET, Owner, REMEMBERED, SERVER, World};
-use crate::insider::Insider;
+use crate::insider::{Insider, NOBODY};
 use crate::setup;
 use crate::traffic::Way;
 
@@ -138,6 +138,7 @@ impl World {
             return;
         }
         let owner = match octets {
+            [0xff, NOBODY, ..] => return,
             [0xff, name, ..] => Owner::Insider(*name),
             _ => {
                 let app = self.ledger.receive(self.now, None, octets).0;
