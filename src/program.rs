@@ -121,6 +121,16 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
     }
     keep_memory_private();
     let Settings { config, summary, control, metrics, report_every } = settings;
+    if let Role::Server(role) = &config.role
+        && let Some(limit) = net::open_files_limit().filter(|limit| role.max_flows as u64 > *limit)
+    {
+        warn!(
+            "--max-flows {}, but this program may open {limit} files, and each application takes one: those beyond \
+             are refused until it is started with a higher limit ({})",
+            role.max_flows,
+            net::RAISE_OPEN_FILES
+        );
+    }
     let name = match config.role {
         Role::Client(_) => Program::Mpclient.name(),
         Role::Server(_) => Program::Mpserver.name(),

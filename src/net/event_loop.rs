@@ -16,6 +16,7 @@ use super::control::Control;
 use super::doors::{self, Doors};
 use super::gather::{self, Gather};
 use super::http::{HttpDoor, Site};
+use super::options;
 use super::reports::{Occasion, Reports};
 use super::resolver::Resolver;
 use super::service::Service;
@@ -366,7 +367,8 @@ impl EventLoop {
             && self.troubles.deserves_line(now, About::Opening)
         {
             let who = self.tunnel.describe(Link { socket: id, remote, local: None });
-            let text = format!("cannot open a socket: {error}; trying again for {who}");
+            let remedy = options::remedy_for_open_files(&error);
+            let text = format!("cannot open a socket: {error}{remedy}; trying again for {who}");
             self.tunnel.tell(now, Level::Warn, Kind::System, text);
         }
         self.troubles.note(error);

@@ -28,7 +28,7 @@ pub use control_error::ControlError;
 pub(crate) use conversations::Fresh;
 pub use event_loop::{EventLoop, Reread, Stopper};
 pub use http::{Content, HttpDoor, Site};
-pub use options::raise_open_files_limit;
+pub use options::{RAISE_OPEN_FILES, open_files_limit, raise_open_files_limit};
 pub use reports::Occasion;
 pub(crate) use reports::following;
 pub use start::StartError;

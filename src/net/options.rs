@@ -11,6 +11,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// What a socket is to buffer: 100 ms at 1 Gbps. The kernel doubles it for its own bookkeeping.
 pub(super) const BUFFER_LEN: usize = 12_500_000;
 
+/// How the limit of open files is raised from outside.
+pub const RAISE_OPEN_FILES: &str = "LimitNOFILE= in its unit, ulimit -n in a shell";
+
 /// Lets this process open as many files as it may: each flow of a server is one.
 ///
 /// # Errors
@@ -24,6 +27,29 @@ pub fn raise_open_files_limit() -> io::Result<()> {
         setrlimit(Resource::Nofile, limit)?;
     }
     Ok(())
+}
+
+/// How many files this process may open. `None` where the system does not say, or sets no limit.
+pub fn open_files_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+        getrlimit(Resource::Nofile).current
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// What can be done where this process has opened as many files as it may; empty for another error.
+pub(super) fn remedy_for_open_files(error: &io::Error) -> String {
+    let files = open_files_limit().map_or_else(String::new, |limit| format!(" {limit}"));
+    match error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        true => format!(
+            ": this program may open{files}, and each application takes one at mpserver: start it with a higher \
+             limit ({RAISE_OPEN_FILES})"
+        ),
+        false => String::new(),
+    }
 }
 
 /// A socket of this address.

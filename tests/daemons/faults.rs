@@ -9,7 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::setup::{KEYED, Setup, V4, free_address, line, lines, socket, wait_until_all_carry};
 use crate::lossy_bridge::{Faults, LossyBridge};
-use crate::process::{PATIENCE, Running};
+use crate::process::{MPSERVER, PATIENCE, Running};
 use crate::stream::{Echo, Stream};
 use crate::wait::poll_until;
 
@@ -42,8 +42,14 @@ fn is_answered(application: &UdpSocket) -> bool {
 
 // ---- descriptors ----
 
-/// What a program says that may open no file.
-const NO_DESCRIPTOR: &str = "cannot open a socket: Too many open files";
+/// What a program says that may open no more files than so many.
+fn no_descriptor(limit: u64) -> String {
+    format!(
+        "cannot open a socket: Too many open files (os error 24): this program may open {limit}, and each application \
+         takes one at mpserver: start it with a higher limit (LimitNOFILE= in its unit, ulimit -n in a shell); trying \
+         again for "
+    )
+}
 
 /// Takes from a process the right to open files, until dropped. Those that it has stay open.
 struct NoDescriptors {
@@ -90,8 +96,42 @@ fn without_descriptors_mpserver_refuses_new_applications_and_harms_no_other() {
             begin.elapsed().as_millis()
         );
     }
-    assert_eq!(lines_with(&mpserver, NO_DESCRIPTOR), 1, "{}", mpserver.log());
+    assert_eq!(lines_with(&mpserver, &no_descriptor(0)), 1, "{}", mpserver.log());
     finish_lossless_from(stream, first);
+}
+
+#[test]
+fn mpserver_takes_all_descriptors_that_it_may_have_and_says_where_those_are_too_few() {
+    const SOFT: u64 = 60;
+    const HARD: u64 = 200;
+    const WITHIN: usize = 120;
+    const BEYOND: usize = 120;
+    let setup = Setup::new("few-descriptors", V4);
+    let (port, target) = (setup.server.port().to_string(), setup.target_address().port().to_string());
+    let script = format!(
+        "ulimit -S -n {SOFT} && ulimit -H -n {HARD} && exec \"$0\" --max-flows 1000 --bind 127.0.0.1 \"$@\""
+    );
+    let mpserver = Running::start("sh", &["-c", &script, MPSERVER, &port, "127.0.0.1", &target], KEYED);
+    mpserver.wait_for_lines(
+        1,
+        "--max-flows 1000, but this program may open 200 files, and each application takes one: those beyond are refused",
+    );
+    let _mpclient = setup.mpclient(&[line(setup.server)], KEYED);
+    let _echo = Echo::start(setup.target());
+    let all_answered = |applications: &[UdpSocket]| {
+        for application in applications {
+            assert!(poll_until(PATIENCE, || is_answered(application)), "an application is not served");
+        }
+    };
+    let within: Vec<_> = (0..WITHIN).map(|_| setup.application()).collect();
+    all_answered(&within);
+    let beyond: Vec<_> = (0..BEYOND).map(|_| setup.application()).collect();
+    for application in &beyond {
+        application.send(b"somebody there?").expect("mpclient's address is one");
+    }
+    mpserver.wait_for_lines(1, &no_descriptor(HARD));
+    all_answered(&within);
+    assert_eq!(lines_with(&mpserver, "cannot open a socket"), 1, "{}", mpserver.log());
 }
 
 #[test]
@@ -106,7 +146,7 @@ fn without_descriptors_mpclient_loses_a_dead_bridge_alone_until_there_are_some()
     let fault = NoDescriptors::of(setup.mpclient_process());
     // Its socket is to be replaced, and cannot be.
     bridges[0].set_dead(true);
-    mpclient.wait_for_lines(1, NO_DESCRIPTOR);
+    mpclient.wait_for_lines(1, &no_descriptor(0));
     bridges[0].set_dead(false);
     // Some tries more.
     thread::sleep(Duration::from_secs(5));
@@ -114,7 +154,7 @@ fn without_descriptors_mpclient_loses_a_dead_bridge_alone_until_there_are_some()
     let begin = Instant::now();
     wait_until_all_carry(&stream, &bridges);
     println!("the bridge carries {} ms after the limit was raised", begin.elapsed().as_millis());
-    assert_eq!(lines_with(&mpclient, NO_DESCRIPTOR), 1, "{}", mpclient.log());
+    assert_eq!(lines_with(&mpclient, &no_descriptor(0)), 1, "{}", mpclient.log());
     finish_lossless_from(stream, first);
 }
 
