@@ -1,13 +1,11 @@
 //! A flood of made-up handshakes and data from many addresses: who is connected does not notice, and memory stays flat.
 //! `cargo run --release --example flood` is the same with a million packets, and with figures.
 
-use std::fs;
-
 use mptunnel::tunnel::wire::Mode;
-use rustix::process::Pid;
 
 use super::flooder::{Eavesdropper, Flooder};
 use super::setup::{KEYED, Setup, UNKEYED, V4, line};
+use super::usage::memory_kib;
 use crate::process::PATIENCE;
 
 /// Packets of the flood, and how many a second.
@@ -40,9 +38,9 @@ fn unharmed(name: &str, variables: &[(&str, &str)], keyed: bool) {
     let mut flooder = Flooder::new(setup.server, Mode { encrypt: true, keyed }, &bridges[0], 1);
     let first = stream.sent();
     flooder.send(FIRST, PER_SECOND);
-    let full = memory(process);
+    let full = memory_kib(process);
     flooder.send(PACKETS - FIRST, PER_SECOND);
-    let after = memory(process);
+    let after = memory_kib(process);
 
     let sent = stream.sent() - first;
     let (there, back) = stream.finish();
@@ -59,11 +57,4 @@ fn unharmed(name: &str, variables: &[(&str, &str)], keyed: bool) {
     assert_eq!(log.matches("has connected").count(), 1, "a forgery became a client: {log}");
     // One line for each reason.
     assert!(log.lines().count() <= 10, "{name}: the flood is in the log: {log}");
-}
-
-/// Memory that a process has in use, in KiB.
-fn memory(process: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

@@ -18,6 +18,8 @@ mod check;
 mod copies;
 mod crash;
 #[cfg(target_os = "linux")]
+mod crowd;
+#[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
 mod flood;
@@ -43,3 +45,5 @@ mod socks5;
 mod status;
 mod successors;
 mod told;
+#[cfg(target_os = "linux")]
+mod usage;
