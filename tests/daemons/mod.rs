@@ -44,6 +44,7 @@ pub(crate) mod setup;
 mod socks5;
 mod status;
 mod successors;
+mod together;
 mod told;
 #[cfg(target_os = "linux")]
 mod usage;

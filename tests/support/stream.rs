@@ -38,6 +38,22 @@ pub(crate) fn datagram(number: u64, len: usize) -> Vec<u8> {
     octets
 }
 
+/// What sets a stream apart from others that run beside it: what comes of another one counts as altered.
+#[derive(Clone, Default)]
+pub(crate) struct Mark {
+    /// Another one for each stream.
+    pub(crate) stream: u16,
+    /// What each datagram begins with between the application and mpclient, both ways.
+    pub(crate) header: Vec<u8>,
+}
+
+impl Mark {
+    /// The least number of the stream's datagrams.
+    fn base(&self) -> u64 {
+        u64::from(self.stream) << 32
+    }
+}
+
 /// The number of a datagram that is just as it was made, `None` if anything in it has changed.
 fn number_of(octets: &[u8]) -> Option<u64> {
     let (contents, sum) = octets.split_last_chunk::<CHECKSUM_LEN>()?;
@@ -55,6 +71,8 @@ fn checksum(octets: &[u8]) -> u64 {
 /// What one end has received of a stream.
 #[derive(Default)]
 struct Received {
+    /// What its numbers begin with.
+    base: u64,
     /// What came of each datagram, by number.
     arrivals: Vec<Arrivals>,
     altered: u64,
@@ -68,8 +86,13 @@ struct Arrivals {
 }
 
 impl Received {
+    fn of(mark: &Mark) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { base: mark.base(), ..Self::default() }))
+    }
+
     fn enter(&mut self, octets: &[u8]) {
-        let known = number_of(octets).and_then(|number| usize::try_from(number).ok());
+        let number = number_of(octets).and_then(|number| number.checked_sub(self.base));
+        let known = number.and_then(|number| usize::try_from(number).ok());
         // No stream here comes near a million: a larger number is an altered one, checksum or not.
         let Some(number) = known.filter(|number| *number < 1_000_000) else {
             self.altered += 1;
@@ -170,7 +193,12 @@ pub(crate) struct Echo {
 impl Echo {
     /// Starts the target on a socket.
     pub(crate) fn start(socket: UdpSocket) -> Self {
-        let received = Arc::new(Mutex::new(Received::default()));
+        Self::of(&Mark::default(), socket)
+    }
+
+    /// Starts the target of the stream with this mark.
+    pub(crate) fn of(mark: &Mark, socket: UdpSocket) -> Self {
+        let received = Received::of(mark);
         let books = Arc::clone(&received);
         let listener = Listener::start(socket, move |socket, octets, source| {
             lock(&books).enter(octets);
@@ -195,9 +223,15 @@ pub(crate) struct Stream {
 impl Stream {
     /// Starts to send so many datagrams of `len` octets a second from a connected socket to an echo.
     pub(crate) fn start(socket: UdpSocket, echo: Echo, per_second: u32, len: usize) -> Self {
+        Self::marked(&Mark::default(), socket, echo, per_second, len)
+    }
+
+    /// Starts a stream with this mark, to an echo of the same.
+    pub(crate) fn marked(mark: &Mark, socket: UdpSocket, echo: Echo, per_second: u32, len: usize) -> Self {
         let sending = socket.try_clone().expect("a second descriptor");
         let (sent, sending_ended) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let (books, end) = (Arc::<Mutex<Vec<_>>>::clone(&sent), Arc::clone(&sending_ended));
+        let (base, header) = (mark.base(), mark.header.clone());
         let sender = thread::spawn(move || {
             let start = Instant::now();
             for number in 0_u64.. {
@@ -206,16 +240,19 @@ impl Stream {
                 if end.load(Ordering::Relaxed) {
                     return;
                 }
-                let datagram = datagram(number, len);
+                let datagram = [&header[..], &datagram(base + number, len)].concat();
                 let left = Instant::now();
                 // A refused or full socket is a lost datagram, and shows in the books.
                 let _ = sending.send(&datagram);
                 lock(&books).push(left);
             }
         });
-        let received = Arc::new(Mutex::new(Received::default()));
-        let books = Arc::clone(&received);
-        let receiver = Listener::start(socket, move |_, octets, _| lock(&books).enter(octets));
+        let received = Received::of(mark);
+        let (books, header) = (Arc::clone(&received), mark.header.clone());
+        let receiver = Listener::start(socket, move |_, octets, _| {
+            // Behind another header it is another's.
+            lock(&books).enter(octets.strip_prefix(&header[..]).unwrap_or_default());
+        });
         Self { echo, sent, received, sending_ended, sender: Some(sender), receiver }
     }
 
