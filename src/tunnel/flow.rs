@@ -217,3 +217,18 @@ impl Flows {
         self.flows.values()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_flow_that_has_ended_is_the_last_to_be_taken_again() {
+        let mut flows = Flows::new(Limits { most: 2, idle: FLOW_IDLE });
+        let first = flows.free_id();
+        assert!((0..100_000).all(|_| flows.free_id() != first));
+        flows.next = FlowId::LIMIT - 1;
+        assert_eq!(flows.free_id(), FlowId(FlowId::LIMIT - 1));
+        assert_eq!(flows.free_id(), first);
+    }
+}

@@ -23,4 +23,5 @@ mod table;
 mod target;
 mod targets;
 mod uplinks;
+mod verdicts;
 mod whole;
