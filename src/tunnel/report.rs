@@ -86,6 +86,8 @@ impl Tunnel {
             ),
             Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS),
             Reject::PathLimit => refused(from, "paths of a client", path::MAX_PATHS),
+            // A client says in other words that it is mpserver's limit.
+            Reject::FlowLimit if self.fabric.peers.iter().all(|(_, peer)| !peer.flows.is_full()) => return None,
             Reject::FlowLimit => refused(from, "applications of a client", self.fabric.flow_limits.most),
             // A client says whose address is missing.
             Reject::NoTarget if matches!(self.side, Side::Client(_)) => return None,
