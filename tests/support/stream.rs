@@ -269,13 +269,22 @@ impl Stream {
         start.elapsed()
     }
 
+    /// Sends nothing more.
+    pub(crate) fn stop(&mut self) {
+        end(&self.sending_ended, &mut self.sender);
+    }
+
+    /// Whether all that was sent so far has come back.
+    pub(crate) fn is_complete(&self) -> bool {
+        (0..self.sent()).rev().all(|number| lock(&self.received).has(number))
+    }
+
     /// Ends the stream: the books about the way there and the way back.
     pub(crate) fn finish(mut self) -> (Direction, Direction) {
-        end(&self.sending_ended, &mut self.sender);
+        self.stop();
         let left: Vec<_> = lock(&self.sent).iter().copied().map(Some).collect();
         let sent = left.len() as u64;
-        let complete = |received: &Mutex<Received>| (0..sent).rev().all(|number| lock(received).has(number));
-        poll_until(STRAGGLERS, || complete(&self.received));
+        poll_until(STRAGGLERS, || self.is_complete());
         // Copies that come after the first ones would come now.
         thread::sleep(LISTENING_TURN * 5);
         self.receiver.end();
@@ -300,7 +309,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        end(&self.sending_ended, &mut self.sender);
+        self.stop();
     }
 }
 
