@@ -62,6 +62,8 @@ mod programs;
 mod reload;
 #[path = "support/stream.rs"]
 mod stream;
+#[path = "netns/target_loss.rs"]
+mod target_loss;
 #[path = "netns/troubles.rs"]
 mod troubles;
 #[path = "netns/uplinks.rs"]

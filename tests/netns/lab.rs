@@ -32,16 +32,24 @@ pub(crate) struct Lab {
     middles: Vec<Namespace>,
     /// Logs, keys and configuration files.
     directory: PathBuf,
-    _turn: MutexGuard<'static, ()>,
+    /// Held by one of the networks of a test.
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Lab {
     /// Builds the network for the test of this name, which needs these programs besides `ip`. `None`: it
     /// cannot be had here, and the test is over; the reason has been printed.
     pub(crate) fn new(test: &str, paths: usize, programs: &[&str]) -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        match Self::build(test, paths, programs, turn) {
-            Ok(lab) => Some(lab),
+        Self::several(test, 1, paths, programs)?.pop()
+    }
+
+    /// Builds so many networks for one test, which have nothing in common but the processors.
+    pub(crate) fn several(test: &str, count: usize, paths: usize, programs: &[&str]) -> Option<Vec<Self>> {
+        let mut turn = Some(TURN.lock().unwrap_or_else(PoisonError::into_inner));
+        let labs: Result<_, _> =
+            (0..count).map(|_| Self::build(test, paths, programs, turn.take())).collect();
+        match labs {
+            Ok(labs) => Some(labs),
             Err(reason) => {
                 skip(test, &reason);
                 None
@@ -53,7 +61,7 @@ impl Lab {
         test: &str,
         paths: usize,
         programs: &[&str],
-        turn: MutexGuard<'static, ()>,
+        turn: Option<MutexGuard<'static, ()>>,
     ) -> Result<Self, String> {
         for program in programs {
             // Whatever it thinks of the option: only whether it can be started at all counts.

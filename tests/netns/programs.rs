@@ -7,9 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mptunnel::tunnel::snapshot::Snapshot;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
-use super::lab::{Lab, Version, bridge_address, service_address};
+use super::lab::{Lab, Version, bridge_address, printed, service_address};
 use super::lossy_bridge::{Faults, LossyBridge};
 use super::process::{Process, Protocol};
 
@@ -65,6 +66,16 @@ pub(crate) fn mpclient_with(lab: &Lab, bridges: &[String]) -> Process {
     let mut mpclient = Process::start("mpclient", command.arg(&configuration), lab.directory());
     mpclient.wait_for_port(Protocol::Udp, 3000);
     mpclient
+}
+
+/// What mpclient and mpserver tell of themselves.
+pub(crate) fn snapshots(lab: &Lab) -> [Snapshot; 2] {
+    let ends = [(&lab.client, env!("CARGO_BIN_EXE_mpclient")), (&lab.server, env!("CARGO_BIN_EXE_mpserver"))];
+    ends.map(|(namespace, program)| {
+        let mut command = namespace.command(program);
+        let printed = printed(command.args(["status", "--json"]).env("XDG_RUNTIME_DIR", lab.directory()));
+        serde_json::from_str(&printed).expect("a snapshot")
+    })
 }
 
 /// An application's socket in the client's namespace, connected to mpclient.

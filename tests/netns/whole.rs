@@ -9,14 +9,12 @@
 //!              ====== 10.77.3.0/24, MTU 1,280 | 10.78.3.0/24 ======
 //! ```
 
-use std::process::Command;
 use std::time::Duration;
 
-use mptunnel::tunnel::snapshot::{Snapshot, WholeView};
+use mptunnel::tunnel::snapshot::WholeView;
 
-use super::lab::{Lab, Side, Version, printed, service_address};
-use super::namespace::Namespace;
-use super::programs::{SERVER_PORT, application, bridge_line, mpclient_with, mpserver, target};
+use super::lab::{Lab, Side, Version, service_address};
+use super::programs::{SERVER_PORT, application, bridge_line, mpclient_with, mpserver, snapshots, target};
 use super::stream::{Echo, Stream};
 use super::wait::poll_until;
 
@@ -29,12 +27,6 @@ const MTUS: [(u32, Side); 3] = [(1_500, Side::Server), (1_400, Side::Server), (1
 const OVERHEAD_LEN: u32 = 8 + 32;
 /// A search takes some 30 probes.
 const LIMIT: Duration = Duration::from_secs(30);
-
-fn snapshot(lab: &Lab, namespace: &Namespace, program: &str) -> Snapshot {
-    let mut command: Command = namespace.command(program);
-    let printed = printed(command.args(["status", "--json"]).env("XDG_RUNTIME_DIR", lab.directory()));
-    serde_json::from_str(&printed).expect("a snapshot")
-}
 
 fn what_crosses_whole_is_found_where_routers_say_nothing(test: &str, version: Version) {
     let Some(lab) = Lab::new(test, 3, &["nft"]) else { return };
@@ -53,11 +45,9 @@ fn what_crosses_whole_is_found_where_routers_say_nothing(test: &str, version: Ve
     let ip = if version == Version::V4 { 20 } else { 40 };
     let longest = MTUS.map(|(mtu, _)| (mtu - ip - OVERHEAD_LEN) as usize);
     let expected = longest.map(|len| WholeView { sent_octets: Some(len), received_octets: Some(len) });
-    let ends = [(&lab.client, env!("CARGO_BIN_EXE_mpclient")), (&lab.server, env!("CARGO_BIN_EXE_mpserver"))];
     let found = || {
-        ends.map(|(namespace, program)| {
-            let peers = snapshot(&lab, namespace, program).peers;
-            let paths = peers.iter().flat_map(|peer| &peer.paths);
+        snapshots(&lab).map(|snapshot| {
+            let paths = snapshot.peers.iter().flat_map(|peer| &peer.paths);
             paths.map(|path| path.largest_whole).collect::<Vec<_>>()
         })
     };
