@@ -42,6 +42,8 @@ mod examples;
 mod faults;
 #[path = "netns/lab.rs"]
 mod lab;
+#[path = "netns/late.rs"]
+mod late;
 #[path = "netns/lengths.rs"]
 mod lengths;
 #[path = "support/lossy_bridge.rs"]

@@ -147,6 +147,21 @@ impl Lab {
         self.middle(path).try_nft("delete table inet lab").unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Has all cables carry runs of datagrams in one piece, as far as there are no bridges that take them apart.
+    pub(crate) fn let_runs_pass(&self) {
+        for path in self.paths() {
+            let near = format!("p{path}");
+            for (namespace, interface) in [
+                (&self.client, near.as_str()),
+                (&self.server, near.as_str()),
+                (self.middle(path), "c"),
+                (self.middle(path), "s"),
+            ] {
+                namespace.ip(&format!("link set {interface} gso_max_segs 64"));
+            }
+        }
+    }
+
     /// Gives both ends of one of a path's cables this MTU.
     pub(crate) fn set_mtu(&self, path: usize, side: Side, mtu: u32) {
         let (end, inside) = match side {

@@ -10,8 +10,8 @@ use rand::{RngExt, rngs::StdRng};
 
 /// What a line of limited rate holds back before it drops.
 const RATE_QUEUE: Duration = Duration::from_millis(200);
-/// Packets under way in one direction, at most: five seconds of 20,000 a second.
-const QUEUE_LIMIT: usize = 100_000;
+/// Packets under way in one direction, at most: five seconds of 50,000 a second.
+const QUEUE_LIMIT: usize = 250_000;
 /// A line that has nothing to send sleeps for this long; longer figures overflow some systems' clocks.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
