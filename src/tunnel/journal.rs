@@ -2,7 +2,8 @@
 //! and by which it came. Any question about losses is put here: of a path, of a set of paths taken
 //! together, of two that fail at the same time.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::arrivals::{Outcome, Tally};
@@ -15,6 +16,26 @@ const SECOND: Duration = Duration::from_secs(1);
 /// is not counted.
 const OUTCOMES: usize = 128;
 
+/// Datagrams that went over the same paths and came by the same; fewer than none where some are taken off
+/// others.
+#[derive(Clone, Copy, Debug)]
+struct Alike {
+    sent: PathSet,
+    arrived: PathSet,
+    count: i64,
+}
+
+/// Of the datagrams that went over all of `set`: how many came by none of it. Of the empty set: how many
+/// did not come at all.
+fn tally(outcomes: impl Iterator<Item = Alike>, set: PathSet) -> Tally {
+    let tried = outcomes.filter(|Alike { sent, .. }| set.within(*sent));
+    let (sent, lost) = tried.fold((0, 0), |(sent, lost), Alike { arrived, count, .. }| {
+        let is_lost = if set.is_empty() { arrived.is_empty() } else { (arrived & set).is_empty() };
+        (sent + count, if is_lost { lost + count } else { lost })
+    });
+    Tally { sent: sent.unsigned_abs(), lost: lost.unsigned_abs() }
+}
+
 #[derive(Debug)]
 struct Second {
     since: Instant,
@@ -22,15 +43,36 @@ struct Second {
 }
 
 impl Second {
-    /// Of the datagrams that went over all of `set`: how many came by none of it. Of the empty set:
-    /// how many came at all.
+    fn outcomes(&self) -> impl Iterator<Item = Alike> {
+        self.outcomes.iter().map(|&(sent, arrived, count)| Alike { sent, arrived, count: count.into() })
+    }
+
     fn tally(&self, set: PathSet) -> Tally {
-        let tried = self.outcomes.iter().filter(|(sent, ..)| set.within(*sent));
-        tried.fold(Tally::default(), |mut tally, (_, arrived, count)| {
-            let lost = if set.is_empty() { arrived.is_empty() } else { (*arrived & set).is_empty() };
-            tally.add(Tally { sent: u64::from(*count), lost: if lost { u64::from(*count) } else { 0 } });
-            tally
-        })
+        tally(self.outcomes(), set)
+    }
+}
+
+/// The outcomes of all seconds but the newest, each kind once. Hundreds of seconds have few kinds: what is
+/// asked about all of them, each second and for each snapshot, is soon found out.
+#[derive(Debug, Default)]
+struct Sum(BTreeMap<(PathSet, PathSet), i64>);
+
+impl Sum {
+    fn add(&mut self, second: &Second) {
+        for Alike { sent, arrived, count } in second.outcomes() {
+            *self.0.entry((sent, arrived)).or_default() += count;
+        }
+    }
+
+    fn subtract(&mut self, second: &Second) {
+        for Alike { sent, arrived, count } in second.outcomes() {
+            if let Entry::Occupied(mut sum) = self.0.entry((sent, arrived)) {
+                *sum.get_mut() -= count;
+                if *sum.get() == 0 {
+                    sum.remove();
+                }
+            }
+        }
     }
 }
 
@@ -38,6 +80,8 @@ impl Second {
 #[derive(Debug, Default)]
 pub struct Journal {
     seconds: VecDeque<Second>,
+    /// ... and what all of them but the newest come to.
+    sum: Sum,
     /// What there was since the start, by path ...
     paths: Vec<Since>,
     /// ... by all of them together: datagrams, and those that did not come ...
@@ -76,6 +120,9 @@ impl Journal {
         }
         if self.seconds.back().is_none_or(|last| now.saturating_duration_since(last.since) >= SECOND) {
             self.forget(now);
+            if let Some(newest) = self.seconds.back() {
+                self.sum.add(newest);
+            }
             self.seconds.push_back(Second { since: now, outcomes: Vec::new() });
         }
         let second = self.seconds.back_mut().expect("one was just there");
@@ -90,8 +137,12 @@ impl Journal {
     /// Forgets what is too old.
     pub fn forget(&mut self, now: Instant) {
         let old = |second: &Second| now.saturating_duration_since(second.since) >= KEPT;
-        while self.seconds.front().is_some_and(old) {
-            self.seconds.pop_front();
+        while self.seconds.front().is_some_and(old)
+            && let Some(second) = self.seconds.pop_front()
+            // The newest was not summed up yet.
+            && !self.seconds.is_empty()
+        {
+            self.sum.subtract(&second);
         }
     }
 
@@ -113,10 +164,7 @@ impl Journal {
     /// What a set of paths would have lost within `over` before now, of the datagrams that went over
     /// all of it.
     pub fn lost_by(&self, now: Instant, over: Duration, set: PathSet) -> Tally {
-        self.recent(now, over).fold(Tally::default(), |mut tally, second| {
-            tally.add(second.tally(set));
-            tally
-        })
+        tally(self.outcomes(now, over), set)
     }
 
     /// What did not come by any path within `over` before now, whatever it went over.
@@ -157,9 +205,9 @@ impl Journal {
     pub fn correlation(&self, now: Instant, over: Duration, a: usize, b: usize) -> Option<f64> {
         let both = PathSet::one(a) | PathSet::one(b);
         let (mut n, mut lost_a, mut lost_b, mut lost_both) = (0.0, 0.0, 0.0, 0.0);
-        for (sent, arrived, count) in self.recent(now, over).flat_map(|second| &second.outcomes) {
-            if both.within(*sent) {
-                let count = f64::from(*count);
+        for Alike { sent, arrived, count } in self.outcomes(now, over) {
+            if both.within(sent) {
+                let count = count as f64;
                 let (miss_a, miss_b) = (!arrived.has(a), !arrived.has(b));
                 n += count;
                 lost_a += if miss_a { count } else { 0.0 };
@@ -172,13 +220,26 @@ impl Journal {
         (n > 0.0 && spread > 0.0).then(|| (both - a * b) / spread)
     }
 
-    fn recent(&self, now: Instant, over: Duration) -> impl Iterator<Item = &Second> + Clone {
-        self.seconds.iter().filter(move |second| now.saturating_duration_since(second.since) < over)
+    /// What came of the datagrams within `over` before now.
+    fn outcomes(&self, now: Instant, over: Duration) -> impl Iterator<Item = Alike> {
+        let within = move |second: &&Second| now.saturating_duration_since(second.since) < over;
+        // Where all that is kept is asked about, what is summed up is taken, without what has become too old.
+        let whole = over >= KEPT;
+        let summed = self.seconds.len().saturating_sub(1);
+        let single = self.seconds.iter().rev().take(if whole { 1 } else { usize::MAX }).take_while(within);
+        let sum = self.sum.0.iter().filter(move |_| whole);
+        let sum = sum.map(|(&(sent, arrived), &count)| Alike { sent, arrived, count });
+        let old = self.seconds.iter().take(if whole { summed } else { 0 }).take_while(move |it| !within(it));
+        let old = old.flat_map(Second::outcomes).map(|alike| Alike { count: -alike.count, ..alike });
+        single.flat_map(Second::outcomes).chain(sum).chain(old)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     fn set(paths: &[usize]) -> PathSet {
@@ -238,6 +299,36 @@ mod tests {
         assert!(correlation(0, 1) > 0.99);
         assert!(correlation(0, 2).abs() < 0.05);
         assert_eq!(journal.correlation(now, SECOND, 0, 3), None);
+    }
+
+    #[test]
+    fn what_is_summed_up_is_what_single_seconds_say() {
+        let begin = begin();
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut journal = Journal::default();
+        let mut at = Duration::ZERO;
+        for _ in 0..2_000 {
+            // Now and then nothing comes for longer than is kept.
+            at += Duration::from_millis(if rng.random_ratio(1, 500) {
+                310_000
+            } else {
+                rng.random_range(0..1_500)
+            });
+            let sent = PathSet(rng.random_range(0..8));
+            let arrived = PathSet(rng.random::<u32>()) & sent;
+            journal.add(begin + at, Outcome { sent, arrived, weight: 1 });
+            at += Duration::from_millis(rng.random_range(0..1_500));
+            let now = begin + at;
+            if rng.random_ratio(1, 2) {
+                journal.forget(now);
+            }
+            for set in (0..8).map(PathSet) {
+                let kept = journal.seconds.iter().filter(|second| now - second.since < KEPT);
+                let mut expected = Tally::default();
+                kept.for_each(|second| expected.add(second.tally(set)));
+                assert_eq!(journal.lost_by(now, KEPT, set), expected);
+            }
+        }
     }
 
     #[test]

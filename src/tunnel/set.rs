@@ -3,7 +3,7 @@
 use std::ops::{BitAnd, BitOr, Sub};
 
 /// A set of paths, a bit for each number. 32 bits on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathSet(pub u32);
 
 impl PathSet {
