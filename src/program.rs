@@ -141,9 +141,7 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
         .obey_signals(reload)
         .map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
     if let Some(control) = open_control(name, &control)? {
-        event_loop
-            .answer_at(control)
-            .map_err(|error| Failure::Failed(format!("cannot wait at the control socket: {error}")))?;
+        event_loop.answer_at(control);
     }
     if let Some(address) = metrics {
         show_metrics(&mut event_loop, address)
@@ -158,7 +156,7 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
 
 /// Has the loop serve metrics at this address.
 fn show_metrics(event_loop: &mut EventLoop, address: SocketAddr) -> io::Result<()> {
-    event_loop.show_at(HttpDoor::open(address)?, Box::<Web>::default())?;
+    event_loop.show_at(HttpDoor::open(address)?, Box::<Web>::default());
     info!("the status page is at http://{address}/, metrics are at http://{address}/metrics");
     if !address.ip().to_canonical().is_loopback() {
         warn!(

@@ -1,14 +1,15 @@
 //! The control socket: whoever connects is sent one snapshot, and the connection is closed.
 //!
 //! A Unix stream socket that only its owner may connect to. Nothing is read from a connection, and
-//! what it does not take at once waits for it beside the loop, for a while: nobody who stalls holds
-//! the datagrams up, and nobody who asks all the time has more than so many snapshots taken.
+//! what it does not take at once waits for it, for a while: nobody who stalls holds the next one up, and nobody
+//! who asks all the time has more than so many snapshots taken.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
@@ -98,10 +99,12 @@ impl Control {
         now: Instant,
         registry: &Registry,
         token: Token,
-        snapshot: impl Fn() -> Vec<u8>,
+        snapshot: impl Fn() -> Option<Vec<u8>>,
     ) {
         let latest = &mut self.latest;
-        self.conversations.serve(now, registry, token, |_| Some(latest.or_else(now, &snapshot)));
+        // At the program's end there is none any more.
+        let answer = |_: &[u8]| Some(latest.or_else(now, &snapshot).unwrap_or_else(|| Arc::new([])));
+        self.conversations.serve(now, registry, token, answer);
     }
 }
 
@@ -168,7 +171,7 @@ mod tests {
         fn serve(&mut self, len: usize) {
             self.control.conversations.note();
             while self.control.conversations.are_asked() {
-                self.control.serve(self.now, self.poll.registry(), TOKEN, || vec![b'x'; len]);
+                self.control.serve(self.now, self.poll.registry(), TOKEN, || Some(vec![b'x'; len]));
             }
         }
     }

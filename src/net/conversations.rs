@@ -1,5 +1,5 @@
-//! Connections of those who ask a running program: accepted, heard, answered and closed beside the
-//! packets, which nobody who stalls holds up.
+//! Connections of those who ask a running program: accepted, heard, answered and closed without waiting for
+//! anybody, so that nobody who stalls holds the next one up.
 //!
 //! So many are served at a time, each for so long; the next wait in the system's queue. Whoever is late
 //! is dropped, whatever the reason. All of them share the listener's token: they are few, so each event
@@ -232,10 +232,14 @@ impl Fresh {
     }
 
     /// The latest answer, or what `make` returns where that is too old.
-    pub(crate) fn or_else(&mut self, now: Instant, make: impl FnOnce() -> Vec<u8>) -> Arc<[u8]> {
+    pub(crate) fn or_else(
+        &mut self,
+        now: Instant,
+        make: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Option<Arc<[u8]>> {
         match &self.latest {
-            Some((at, octets)) if now.saturating_duration_since(*at) < self.lasts => Arc::clone(octets),
-            _ => Arc::clone(&self.latest.insert((now, make().into())).1),
+            Some((at, octets)) if now.saturating_duration_since(*at) < self.lasts => Some(Arc::clone(octets)),
+            _ => Some(Arc::clone(&self.latest.insert((now, make()?.into())).1)),
         }
     }
 }

@@ -13,7 +13,7 @@ use mio::{Events, Poll, Token, Waker};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::control::Control;
-use super::doors::{self, Doors};
+use super::doors::Doors;
 use super::gather::{self, Gather};
 use super::http::{HttpDoor, Site};
 use super::options;
@@ -186,19 +186,13 @@ impl EventLoop {
     }
 
     /// Has a control socket answered with snapshots of the tunnel.
-    ///
-    /// # Errors
-    /// The system refused.
-    pub fn answer_at(&mut self, control: Control) -> io::Result<()> {
-        self.doors.open_control(self.poll.registry(), control)
+    pub fn answer_at(&mut self, control: Control) {
+        self.doors.open_control(control);
     }
 
     /// Has a site shown to those who come to an HTTP door.
-    ///
-    /// # Errors
-    /// The system refused.
-    pub fn show_at(&mut self, door: HttpDoor, site: Box<dyn Site>) -> io::Result<()> {
-        self.doors.open_http(self.poll.registry(), door, site)
+    pub fn show_at(&mut self, door: HttpDoor, site: Box<dyn Site>) {
+        self.doors.open_http(door, site);
     }
 
     /// Has the log told of the whole: at SIGUSR1, and this often.
@@ -230,10 +224,11 @@ impl EventLoop {
     /// As [`Self::run`].
     pub fn run_while(&mut self, mut go_on: impl FnMut(Instant, &Tunnel) -> bool) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        self.doors.begin(&self.stopper.waker)?;
         let mut now = clock();
         let mut gather = Gather::new(now);
         while !self.stopper.stopped.load(Ordering::Acquire) && go_on(now, &self.tunnel) {
-            let busy = self.doors.are_asked() || self.socks5.as_ref().is_some_and(Socks5::is_busy);
+            let busy = self.socks5.as_ref().is_some_and(Socks5::is_busy);
             let wait = match self.ready.is_empty() && !busy {
                 true => self.next_timeout().saturating_duration_since(now),
                 false => Duration::ZERO,
@@ -250,7 +245,6 @@ impl EventLoop {
                 match event.token() {
                     WAKER => {}
                     SIGNALS => self.take_signals(now),
-                    token @ (doors::CONTROL | doors::HTTP) => self.doors.note(token),
                     SOCKS5 => self.socks5.iter_mut().for_each(Socks5::knocked),
                     token if Socks5::is_client(token) => {
                         if let Some(socks5) = &mut self.socks5 {
@@ -268,7 +262,7 @@ impl EventLoop {
 
     fn next_timeout(&self) -> Instant {
         let socks5 = self.socks5.as_ref().and_then(Socks5::deadline);
-        let others = self.doors.deadline().into_iter().chain(self.service.deadline()).chain(socks5);
+        let others = self.service.deadline().into_iter().chain(socks5);
         others.chain(self.reports.deadline()).fold(self.tunnel.poll_timeout(), Instant::min)
     }
 
@@ -285,7 +279,7 @@ impl EventLoop {
             socks5.go_on(now, self.poll.registry(), &mut self.tunnel);
         }
         self.flush(now);
-        self.doors.answer(now, self.poll.registry(), &self.tunnel);
+        self.doors.turn(|| self.tunnel.snapshot(now));
         self.service.turn(now, || self.tunnel.health(now));
         self.reports.turn(now, || self.tunnel.snapshot(now));
         for _ in 0..self.ready.len() {
@@ -436,6 +430,6 @@ impl EventLoop {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
-fn clock() -> Instant {
+pub(super) fn clock() -> Instant {
     Instant::now()
 }

@@ -23,14 +23,31 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What is shown to those who ask.
 pub trait Site: Send {
-    /// What is at this path, if anything.
-    fn content(&mut self, now: Instant, path: &str, snapshot: &dyn Fn() -> Snapshot) -> Option<Content>;
+    /// What is at this path, made of a snapshot as long as there are any.
+    ///
+    /// # Errors
+    /// [`Missing`].
+    fn content(
+        &mut self,
+        now: Instant,
+        path: &str,
+        snapshot: &dyn Fn() -> Option<Snapshot>,
+    ) -> Result<Content, Missing>;
 
     /// When it wants the next snapshot, whether or not anybody asks; nothing: at once.
     fn due(&self) -> Option<Instant>;
 
     /// The snapshot that was due.
     fn note(&mut self, now: Instant, snapshot: &Snapshot);
+}
+
+/// Why nothing is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// There is nothing at this path.
+    Path,
+    /// The program ends: there is no snapshot any more.
+    Snapshot,
 }
 
 /// What is at a path.
@@ -92,7 +109,7 @@ impl HttpDoor {
         now: Instant,
         registry: &Registry,
         token: Token,
-        mut content: impl FnMut(&str) -> Option<Content>,
+        mut content: impl FnMut(&str) -> Result<Content, Missing>,
     ) {
         let local = self.address.ip().to_canonical().is_loopback();
         self.conversations.serve(now, registry, token, |heard| respond(heard, local, &mut content));
@@ -114,11 +131,21 @@ struct Refusal {
     reason: &'static str,
 }
 
+impl From<Missing> for Refusal {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Path => NOT_FOUND,
+            Missing::Snapshot => ENDING,
+        }
+    }
+}
+
 const BAD: Refusal = Refusal { status: "400 Bad Request", reason: "This is no HTTP/1.1 request." };
 const NOT_FOUND: Refusal = Refusal {
     status: "404 Not Found",
     reason: "There is nothing at this path. There is a page at /, and there are metrics at /metrics.",
 };
+const ENDING: Refusal = Refusal { status: "503 Service Unavailable", reason: "The program is ending." };
 const METHOD: Refusal =
     Refusal { status: "405 Method Not Allowed", reason: "Only GET and HEAD are answered here." };
 const OTHER_HOST: Refusal = Refusal {
@@ -133,11 +160,10 @@ const TOO_LARGE: Refusal =
 fn respond(
     heard: &[u8],
     local: bool,
-    content: &mut impl FnMut(&str) -> Option<Content>,
+    content: &mut impl FnMut(&str) -> Result<Content, Missing>,
 ) -> Option<Arc<[u8]>> {
-    let found = read(heard, local)
-        .transpose()?
-        .and_then(|request| Ok((content(&request.path).ok_or(NOT_FOUND)?, request.head)));
+    let found =
+        read(heard, local).transpose()?.and_then(|request| Ok((content(&request.path)?, request.head)));
     Some(match found {
         Ok((Content { media_type, policy, body }, head)) => {
             let mut answer = headers("200 OK", media_type, policy, body.len()).into_bytes();
@@ -227,9 +253,10 @@ mod tests {
 
     const TOKEN: Token = Token(1);
 
-    fn found(path: &str) -> Option<Content> {
+    fn found(path: &str) -> Result<Content, Missing> {
         let body = Arc::from(&b"here"[..]);
-        (path == "/metrics").then_some(Content { media_type: TEXT, policy: "default-src 'none'", body })
+        let content = Content { media_type: TEXT, policy: "default-src 'none'", body };
+        (path == "/metrics").then_some(content).ok_or(Missing::Path)
     }
 
     fn response(request: &[u8], local: bool) -> Option<String> {

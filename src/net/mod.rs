@@ -27,7 +27,7 @@ pub use control::{Control, make_folder};
 pub use control_error::ControlError;
 pub(crate) use conversations::Fresh;
 pub use event_loop::{EventLoop, Reread, Stopper};
-pub use http::{Content, HttpDoor, Site};
+pub use http::{Content, HttpDoor, Missing, Site};
 pub use options::{RAISE_OPEN_FILES, open_files_limit, raise_open_files_limit};
 pub use reports::Occasion;
 pub(crate) use reports::following;

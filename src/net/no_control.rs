@@ -36,7 +36,7 @@ impl Control {
         Err(unsupported().into())
     }
 
-    pub(super) fn serve(&mut self, _: Instant, _: &Registry, _: Token, _: impl Fn() -> Vec<u8>) {
+    pub(super) fn serve(&mut self, _: Instant, _: &Registry, _: Token, _: impl Fn() -> Option<Vec<u8>>) {
         match self.none {}
     }
 }

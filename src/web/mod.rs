@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::net::{Content, Fresh, Site, following};
+use crate::net::{Content, Fresh, Missing, Site, following};
 use crate::tunnel::snapshot::Snapshot;
 use history::History;
 
@@ -62,24 +62,30 @@ impl Default for Web {
 }
 
 impl Site for Web {
-    fn content(&mut self, now: Instant, path: &str, snapshot: &dyn Fn() -> Snapshot) -> Option<Content> {
+    fn content(
+        &mut self,
+        now: Instant,
+        path: &str,
+        snapshot: &dyn Fn() -> Option<Snapshot>,
+    ) -> Result<Content, Missing> {
         let (media_type, body) = match path {
             "/metrics" => {
-                let text = || metrics::text(&snapshot()).into_bytes();
+                let text = || Some(metrics::text(&snapshot()?).into_bytes());
                 (metrics::MEDIA_TYPE, self.metrics.or_else(now, text))
             }
-            "/snapshot.json" => (JSON, self.snapshot.or_else(now, || json(&snapshot()))),
+            "/snapshot.json" => (JSON, self.snapshot.or_else(now, || Some(json(&snapshot()?)))),
             "/history.json" => {
                 let past = self.past.get_or_insert_with(|| json(&self.history.view()).into());
-                (JSON, Arc::clone(past))
+                (JSON, Some(Arc::clone(past)))
             }
             _ => {
-                let (_, media_type, contents) = FILES.iter().find(|(at, ..)| *at == path)?;
+                let (_, media_type, contents) =
+                    FILES.iter().find(|(at, ..)| *at == path).ok_or(Missing::Path)?;
                 let body = Arc::from(contents.as_bytes());
-                return Some(Content { media_type, policy: OWN_FILES, body });
+                return Ok(Content { media_type, policy: OWN_FILES, body });
             }
         };
-        Some(Content { media_type, policy: NOTHING, body })
+        Ok(Content { media_type, policy: NOTHING, body: body.ok_or(Missing::Snapshot)? })
     }
 
     fn due(&self) -> Option<Instant> {
@@ -137,7 +143,7 @@ mod tests {
 
         fn history(&mut self, seconds: f64) -> Arc<[u8]> {
             let now = self.at(seconds);
-            let snapshot = || self.tunnel.snapshot(now);
+            let snapshot = || Some(self.tunnel.snapshot(now));
             self.web.content(now, "/history.json", &snapshot).expect("it is shown").body
         }
     }
