@@ -63,7 +63,7 @@ fn find(bridge: Bridge, security: Security) -> Result<Finding, String> {
         let begin = *begin.get_or_insert(now);
         let passed = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         let path = path(&tunnel.snapshot(now));
-        if path.as_ref().is_some_and(PathView::is_up) {
+        if path.as_ref().is_some_and(answers) {
             up.get_or_insert(now);
         }
         match (up, path) {
@@ -80,6 +80,11 @@ fn find(bridge: Bridge, security: Security) -> Result<Finding, String> {
     Ok(finding(now, event_loop.tunnel(), event_loop.trouble()))
 }
 
+/// Whether mpserver answers over it, if only now and then.
+fn answers(path: &PathView) -> bool {
+    path.is_up() || path.status == Status::Late
+}
+
 /// The one path.
 fn path(snapshot: &Snapshot) -> Option<PathView> {
     snapshot.peers.first()?.paths.first().cloned()
@@ -92,7 +97,7 @@ fn finding(now: Instant, tunnel: &Tunnel, trouble: Option<&io::Error>) -> Findin
         let event = snapshot.events.iter().rfind(|event| event.kind == kind)?;
         Some(event.text.clone())
     };
-    if let (true, Some(rtt)) = (path.is_up(), path.rtt) {
+    if let (true, Some(rtt)) = (answers(&path), path.rtt) {
         let probes = tunnel.probes(now, path.number);
         return Finding::Works { rtt_ms: rtt.smoothed_ms, probes, whole: path.largest_whole };
     }

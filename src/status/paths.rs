@@ -22,6 +22,7 @@ pub(super) fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
             Status::Probing => ("probing", "33"),
             Status::Up => ("up", "32"),
             Status::Lossy => ("lossy", "33"),
+            Status::Late => ("late", "31"),
             Status::Silent => ("silent", "31"),
         };
         let state = match (path.state, path.chosen) {

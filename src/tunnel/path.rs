@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::link::Link;
 use super::meter::{Amount, Meter};
 use super::mtu::{self, Mtu};
+use super::probing::{PROBE_IDLE, PROBE_INTERVAL};
 use super::wire::Reject;
 
 /// Paths of one peer, and bridges of one client.
@@ -51,6 +52,8 @@ pub struct Path {
     next_number: u32,
     /// The last probe that came over `link`.
     heard_number: Option<u32>,
+    /// How far apart the last two probes left that came over `link`.
+    pace: Duration,
     /// When `link` last returned its token.
     proven: Option<Instant>,
     /// Where the path went before it moved, and when that was last proven.
@@ -104,6 +107,14 @@ impl Path {
     /// Whether something authentic came over this path lately. Otherwise it is in doubt.
     pub fn is_heard(&self, now: Instant) -> bool {
         self.heard.is_some_and(|heard| now.saturating_duration_since(heard) < DOUBT_AFTER)
+    }
+
+    /// How many probes should have come since the last one, by the pace of those before; by that of an idle
+    /// client if it may be one.
+    pub fn overdue(&self, now: Instant, idle: bool) -> u32 {
+        let pace = self.pace.max(if idle { PROBE_IDLE } else { PROBE_INTERVAL });
+        let silence = self.heard.map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
+        (silence.as_secs_f64() / pace.as_secs_f64()) as u32
     }
 
     /// Gives the path another link. What was heard from another address says nothing about the new
@@ -184,6 +195,11 @@ impl Path {
             if probe.proven {
                 self.proven = Some(now);
             }
+            if let (Some(heard), Some(before)) = (self.heard, self.heard_number)
+                && probe.number > before
+            {
+                self.pace = now.saturating_duration_since(heard) / (probe.number - before);
+            }
             self.heard = Some(now);
             self.heard_number = self.heard_number.max(Some(probe.number));
         }
@@ -247,6 +263,24 @@ mod tests {
             assert!(up(2, 7, true, later + lasts));
             assert!(!up(2, 8, true, later + lasts));
         }
+    }
+
+    #[test]
+    fn probes_are_overdue_by_the_pace_of_those_before_and_an_idle_clients_later() {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut path = Path::default();
+        assert_eq!(path.overdue(at(0), false), 0, "nothing was ever heard");
+        for (number, ms) in [(0, 0), (1, 200), (2, 400)] {
+            let arrival = Arrival { link: link(1), number, copy: false, proven: true, backup: false };
+            path.probed(at(ms), arrival).expect("a new probe");
+        }
+        assert_eq!([500, 700, 1_450].map(|ms| path.overdue(at(ms), false)), [0, 1, 5]);
+        assert_eq!([1_300, 3_450].map(|ms| path.overdue(at(ms), true)), [0, 3]);
+        // A second between two of which the one between was lost is one each 500 ms.
+        let arrival = Arrival { link: link(1), number: 4, copy: false, proven: true, backup: false };
+        path.probed(at(1_400), arrival).expect("a new probe");
+        assert_eq!(path.overdue(at(3_000), false), 3);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::meter::Amount;
 use super::outbox::{Outbox, Reach, To};
 use super::pace::Pace;
 use super::path::{BACKUP_USABLE_FOR, Path};
+use super::probing::IDLE_AFTER;
 use super::session::Session;
 use super::sessions::Sessions;
 use super::set::PathSet;
@@ -22,6 +23,11 @@ use super::wire::{ClientId, FlowId, HEADER_LEN, Header, MAX_UDP_LEN, Opened, Rej
 
 /// To a server, a path is silent this long after its last probe: three of an idle client are missing.
 const SILENT_AFTER: Duration = Duration::from_secs(4);
+/// A client may know of datagrams that were lost, and the server of none: it may be idle so much sooner or later
+/// than the server thinks.
+const ACTIVE_MARGIN: Duration = Duration::from_secs(3);
+/// In a new session flows are opened again, which is not asked for by datagrams.
+const OPENING: Duration = Duration::from_secs(3);
 /// The same is neither asked nor answered more often than this, where nothing else comes of it.
 const SPEAK_EVERY: Duration = Duration::from_millis(50);
 /// A peer is told this often that it has no such flow, and so many times at once.
@@ -52,6 +58,10 @@ pub struct Peer {
     pub flows: Flows,
     /// When something authentic last came.
     pub heard: Instant,
+    /// When datagrams were last seen to have passed, either way; that is looked at each second ...
+    active: Instant,
+    /// ... by how many copies of them there have been.
+    passed: u64,
     /// Which paths carry, both ways.
     pub steering: Steering,
     chosen: Carriers,
@@ -87,6 +97,8 @@ impl Peer {
             paths: Vec::new(),
             flows,
             heard: now,
+            active: now,
+            passed: 0,
             steering: Steering::new(now, Policy::default()),
             chosen: Carriers::default(),
             sampled: Carriers::default(),
@@ -152,7 +164,16 @@ impl Peer {
     pub fn outlook(&self, now: Instant, number: usize) -> Outlook {
         let link = self.paths[number].link;
         let bridge = link.map_or_else(|| "not proven yet".to_owned(), |link| link.remote.to_string());
-        Outlook { bridge, interface: None, status: self.status(now, number), rtt: None, unanswered: None }
+        let overdue = self.paths[number].overdue(now, self.may_be_idle(now));
+        // A backup's pace changes with what it carries, of which each end knows a half.
+        let overdue = Some(overdue).filter(|_| !self.steering.policy.backups.has(number));
+        let status = self.status(now, number);
+        Outlook { bridge, interface: None, status, rtt: None, unanswered: None, overdue }
+    }
+
+    /// Whether a client may have gone over to the probes of an idle one: nothing flows either way.
+    fn may_be_idle(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.active) + ACTIVE_MARGIN >= IDLE_AFTER
     }
 
     /// How a path of a server's is doing.
@@ -315,10 +336,17 @@ impl Peer {
 
     /// Notes how much there has been, to know how fast it is. To be called each second.
     pub fn mark(&mut self, now: Instant) {
+        let passed = self.passed;
+        self.passed = 0;
         for path in 0..self.paths.len() {
             let (sent, received) = (self.sent(path), self.received(path));
+            self.passed += sent.packets + received.packets;
             self.paths[path].sending.mark(now, sent);
             self.paths[path].receiving.mark(now, received);
+        }
+        let is_old = |session: &Session| now.saturating_duration_since(session.since) >= OPENING;
+        if self.passed != passed && self.sessions.current().is_some_and(is_old) {
+            self.active = now;
         }
     }
 

@@ -11,13 +11,13 @@ use super::wire::{Control, PathToken};
 
 /// Probes while datagrams flow. With [`LOST_AFTER`] and one try of a handshake this keeps the
 /// promise that a restarted server is found within a second.
-const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// Probes while a probe is late, and while a new session waits for its proof.
 const PROBE_FAST: Duration = Duration::from_millis(100);
 /// Probes on a path that does not answer while others do: what came back carries again soon.
 const PROBE_SILENT: Duration = Duration::from_millis(500);
 /// Probes while nothing flows; NATs forget a mapping after 30 seconds and more.
-const PROBE_IDLE: Duration = Duration::from_secs(1);
+pub const PROBE_IDLE: Duration = Duration::from_secs(1);
 /// A probe that must leave at once still waits this long after the one before it.
 const PROBE_GAP: Duration = Duration::from_millis(10);
 /// Such probes in a row.
@@ -30,7 +30,7 @@ const PROBE_LIFETIME: Duration = Duration::from_secs(10);
 /// their replies 884,736 octets over IPv4.
 const PROBE_SPARE: Duration = Duration::from_secs(25);
 /// Nothing flows when nothing has for this long.
-const IDLE_AFTER: Duration = Duration::from_secs(30);
+pub const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// The server seems lost when no path has answered for this long (or twice the best path's round
 /// trip, if that is longer) ...
 const LOST_AFTER: Duration = Duration::from_millis(400);

@@ -152,6 +152,9 @@ pub struct PathView {
     pub rtt: Option<RttView>,
     /// Probes in a row that were not answered, those under way among them. Only mpclient asks.
     pub unanswered: Option<u32>,
+    /// Probes that should have come since the last one. Only mpserver waits for them; a backup's are not
+    /// counted.
+    pub overdue: Option<u32>,
     /// What it lost of what the other end sent over it ...
     pub loss_received: LossView,
     /// ... and of what we sent, as the other end tells. Unknown while the path is silent.
@@ -247,6 +250,8 @@ pub enum Status {
     Up,
     /// It works, but has lost more than one in a hundred in the last 10 s, one way or the other.
     Lossy,
+    /// Its last probes are missing, so many that it has most likely died.
+    Late,
     /// Nothing is heard over it.
     Silent,
 }
@@ -334,4 +339,6 @@ pub struct Outlook {
     pub rtt: Option<RoundTrip>,
     /// Probes in a row that were not answered, if it probes.
     pub unanswered: Option<u32>,
+    /// Probes that should have come, if it is probed.
+    pub overdue: Option<u32>,
 }

@@ -13,6 +13,15 @@ use super::{Side, Tunnel, journal};
 
 /// Paths with a higher correlation of their losses fail together.
 const TOGETHER: f64 = 0.2;
+/// Probes in a row that are missing at least where a path is called late ...
+const MISSING: f64 = 5.0;
+/// ... and as many as a path that works loses in a row by this chance: at five probes a second, once in half an hour.
+const BY_CHANCE: f64 = 1e-4;
+
+/// Whether so many missing probes are too many for a path that loses this part of them.
+fn is_late(missing: u32, loss: f64) -> bool {
+    f64::from(missing) >= (BY_CHANCE.ln() / loss.min(0.99).ln()).max(MISSING)
+}
 
 fn whole_view(peer: &Peer, path: usize) -> WholeView {
     let overhead = peer.sessions.current().map(Session::overhead_len);
@@ -111,6 +120,12 @@ impl Tunnel {
         let loss_received = LossView { last_10s: loss(RECENT), last_5min: loss(journal::KEPT) };
         let up = outlook.status == Status::Up;
         let [last_10s, last_5min] = if up { steering.told(number) } else { [None; 2] };
+        // While nothing flows, what is known is older.
+        let known = [loss_received.last_10s.or(loss_received.last_5min), last_10s.or(last_5min)];
+        let [from, to] = known.map(|loss| loss.unwrap_or_default());
+        let late =
+            outlook.unanswered.is_some_and(|missing| is_late(missing, 1.0 - (1.0 - from) * (1.0 - to)))
+                || outlook.overdue.is_some_and(|missing| is_late(missing, from));
         let lossy = [loss_received.last_10s, last_10s].into_iter().flatten().any(|loss| loss > BEARABLE);
         let first: u64 = steering.brought().iter().map(|path| path.first).sum();
         let brought = steering.brought().get(number).copied().unwrap_or_default();
@@ -124,12 +139,14 @@ impl Tunnel {
             interface: outlook.interface,
             state: if steering.policy.backups.has(number) { State::Backup } else { State::Use },
             status: match outlook.status {
+                Status::Up if late => Status::Late,
                 Status::Up if lossy => Status::Lossy,
                 status => status,
             },
             chosen: steering.chosen().has(number),
             rtt: outlook.rtt.map(RttView::from),
             unanswered: outlook.unanswered,
+            overdue: outlook.overdue,
             loss_received,
             loss_sent: LossView { last_10s, last_5min },
             largest_whole: whole_view(peer, number),

@@ -144,7 +144,8 @@ const PATH: &[Described<PathView>] = &[
     }),
 ];
 
-const STATUSES: [Status; 5] = [Status::Resolving, Status::Probing, Status::Up, Status::Lossy, Status::Silent];
+const STATUSES: [Status; 6] =
+    [Status::Resolving, Status::Probing, Status::Up, Status::Lossy, Status::Late, Status::Silent];
 
 /// The snapshot's metrics, as a scraper reads them.
 pub fn text(snapshot: &Snapshot) -> String {

@@ -74,6 +74,36 @@ fn the_page_shows_a_dead_bridge_and_a_dead_program_and_goes_on_when_it_is_back()
 }
 
 #[test]
+fn the_page_of_mpserver_shows_a_dead_bridge_as_soon() {
+    let Some(browser) = browser() else { return };
+    let setup = Setup::new("page-server", V4);
+    let bridges = setup.three_bridges(Faults { loss: 0.05, ..Faults::default() });
+    let port = free_port(V4);
+    let _mpserver = setup.mpserver_and(&["--metrics", &format!("127.0.0.1:{port}")], KEYED);
+    let _mpclient = setup.mpclient(&lines(&bridges), KEYED);
+    let stream = setup.stream(200);
+    wait_until_all_carry(&stream, &bridges);
+    browser.open(&format!("http://127.0.0.1:{port}/"));
+    browser.wait_until("document.getElementById('state').textContent === '3 of 3 paths up'");
+    let mut seconds = Vec::new();
+    let mut bridges = Vec::from(bridges);
+    for dead in 0..2 {
+        let begin = Instant::now();
+        drop(bridges.remove(0));
+        browser.wait_until(&format!("document.title.includes('{} of 3 paths up')", 2 - dead));
+        seconds.push(begin.elapsed().as_secs_f64());
+        browser.wait_until(&format!(
+            "document.querySelectorAll('.path .status.silent').length === {}",
+            dead + 1
+        ));
+    }
+    println!("dead bridges were shown after {seconds:.1?} s");
+    assert!(seconds.iter().any(|seconds| *seconds < PROMISED_S), "{seconds:?}");
+    assert_eq!(browser.errors(), Vec::<String>::new());
+    stream.finish();
+}
+
+#[test]
 fn sixteen_paths_are_told_apart_and_fit_on_a_phone_in_dark_and_in_light() {
     let Some(browser) = browser() else { return };
     let setup = Setup::new("page-sixteen", V4);

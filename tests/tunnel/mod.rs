@@ -10,6 +10,7 @@ mod formats;
 mod forwards;
 mod hostile;
 mod keys;
+mod late;
 mod limits;
 mod moments;
 mod names;

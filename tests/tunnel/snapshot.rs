@@ -261,6 +261,14 @@ fn a_path_is_probing_then_up_then_silent_and_a_name_is_resolving() {
     for snapshot in sim.snapshots() {
         let path = &snapshot.peers[0].paths[1];
         assert_eq!(path.status, Status::Silent, "{}", snapshot.program.name());
+        if snapshot.program == Program::Mpserver {
+            let overdue: Vec<_> = snapshot.peers[0].paths.iter().map(|path| path.overdue).collect();
+            assert!(
+                (24..=30).contains(&overdue[1].expect("it waits for them")),
+                "6 s at 5 a second: {overdue:?}"
+            );
+            assert_eq!(overdue[3], None, "a backup's are not counted");
+        }
         assert_eq!(path.loss_sent.last_10s, None, "nobody can tell");
     }
     let [client, server] = sim.snapshots();

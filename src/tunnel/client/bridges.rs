@@ -173,6 +173,7 @@ impl Client {
             status,
             rtt: self.probing.round_trip(path),
             unanswered: Some(self.probing.unanswered_in_a_row(path)),
+            overdue: None,
         })
     }
 

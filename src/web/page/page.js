@@ -34,22 +34,13 @@ const STATUS = {
   up: ["●", "up", "Works"],
   lossy: ["▲", "lossy", "Works, but has lost more than 1 % in the last 10 s"],
   silent: ["■", "silent", "Nothing is heard over it"],
-  late: ["◆", "no answer", "Its last probes were not answered"],
+  late: ["◆", "late", "Its last probes are missing: most likely it has died"],
   probing: ["○", "probing", "Nothing was heard over it yet"],
   resolving: ["○", "resolving", "Its name has no address yet"],
 };
 
-/** Probes in a row without an answer after which a path has most likely died. */
-const UNANSWERED = 5;
-
-/** How a path is doing; a little sooner than the program is sure of it. */
-function statusOf(path) {
-  const works = path.status === "up" || path.status === "lossy";
-  return works && (path.unanswered ?? 0) >= UNANSWERED ? "late" : path.status;
-}
-
 function isUp(path) {
-  return ["up", "lossy"].includes(statusOf(path));
+  return path.status === "up" || path.status === "lossy";
 }
 
 async function ask(path) {
@@ -189,9 +180,9 @@ function swatch(number) {
 
 function showPaths(paths) {
   // What is not shown may change each second.
-  const shown = paths.map((path) => ({ ...path, unanswered: statusOf(path), copies: 0, octets: 0, copies_sent: 0, octets_sent: 0, tried: 0 }));
+  const shown = paths.map((path) => ({ ...path, unanswered: 0, overdue: 0, copies: 0, octets: 0, copies_sent: 0, octets_sent: 0, tried: 0 }));
   anew("paths", [shown, view.chosen], () => paths.map((path) => {
-    const status = statusOf(path);
+    const { status } = path;
     const [mark, word, meaning] = STATUS[status] ?? ["?", status, ""];
     const fact = (title, value, more = null) => element("div", { class: "fact" }, element("dt", {}, title),
       element("dd", {}, value, more === null ? null : element("small", {}, more)));

@@ -1,0 +1,77 @@
+//! When a path is called late: soon after it has died, at both ends, and hardly ever while it works.
+
+use std::time::Duration;
+
+use mptunnel::tunnel::snapshot::{Snapshot, Status};
+
+use crate::sim::Sim;
+use crate::sim::setup::Setup;
+use crate::sim::traffic::APP;
+
+const SECOND: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(50);
+
+fn statuses(sim: &Sim) -> [Vec<Status>; 2] {
+    let of = |snapshot: Snapshot| snapshot.peers[0].paths.iter().map(|path| path.status).collect();
+    sim.snapshots().map(of)
+}
+
+#[test]
+fn a_path_that_has_died_is_late_soon_at_both_ends_whatever_it_lost_before() {
+    // A page asks once a second, so 2 s here are 3 s there.
+    for (loss, within_s) in [(0.0, 1.5), (0.05, 1.7), (0.1, 2.0), (0.2, 2.9)] {
+        for seed in 0..5 {
+            let mut sim = Setup::paths(&[(20, loss), (40, loss), (60, loss)]).connect(seed);
+            sim.streams(APP, 100);
+            sim.run_for(SECOND * 20);
+            sim.bridges[1].set_dead(true);
+            let dead = sim.now;
+            let mut late = [None; 2];
+            while late.contains(&None) && sim.now - dead < SECOND * 5 {
+                sim.run_for(STEP);
+                for (late, statuses) in late.iter_mut().zip(statuses(&sim)) {
+                    if matches!(statuses[1], Status::Late | Status::Silent) {
+                        late.get_or_insert((sim.now - dead).as_secs_f64());
+                    }
+                }
+            }
+            println!("{loss}: {late:?}");
+            assert!(late.iter().all(|late| late.is_some_and(|late| late <= within_s)), "{loss}: {late:?}");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_works_is_hardly_ever_late_though_it_loses_and_though_nothing_flows_for_a_while() {
+    let losses = [0.0, 0.02, 0.1, 0.2, 0.3];
+    let mut sim = Setup::paths(&losses.map(|loss| (40, loss))).connect(1);
+    for bridge in &mut sim.bridges {
+        for line in [&mut bridge.up, &mut bridge.down] {
+            (line.faults.jitter, line.faults.reorder) = (Duration::from_millis(50), true);
+        }
+    }
+    let (mut late, mut moments) = ([[0; 5]; 2], 0);
+    for _ in 0..8 {
+        let streams = sim.streams(APP, 25);
+        for second in 0..150 {
+            if second == 75 {
+                // Half a minute later the client probes once a second.
+                sim.stop(streams);
+            }
+            for _ in 0..5 {
+                sim.run_for(SECOND / 5);
+                moments += 1;
+                for (late, statuses) in late.iter_mut().zip(statuses(&sim)) {
+                    for (late, status) in late.iter_mut().zip(statuses) {
+                        *late += u32::from(status == Status::Late);
+                    }
+                }
+            }
+        }
+    }
+    println!("of {moments} moments, late at mpclient and mpserver by loss {losses:?}: {late:?}");
+    for late in late {
+        assert_eq!(late[..3], [0; 3], "up to 10 % never");
+        assert!(late[3..].iter().all(|late| f64::from(*late) < f64::from(moments) / 300.0), "{late:?}");
+    }
+}
