@@ -161,6 +161,7 @@ fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let mut families = vec![info(snapshot)];
     families.extend(PROGRAM.iter().map(|described| family(described, &program)));
     families.push(rejected(snapshot));
+    families.push(names(snapshot));
     families.extend(PEER.iter().map(|described| family(described, &peers)));
     families.extend(PATH.iter().map(|described| family(described, &paths)));
     families.extend([residual(&peers), status(&paths), loss(&paths), jitter(&paths), correlation(snapshot)]);
@@ -179,6 +180,14 @@ fn info(snapshot: &Snapshot) -> MetricFamily {
     let labels = vec![label("program", snapshot.program.name()), label("version", &snapshot.version)];
     let help = "Which program this is, and its version. Always 1.";
     collected("mptunnel_build_info", help, [(labels, 1.0)])
+}
+
+/// Names are apart from what is counted, so that a client's series stays the same whatever it is called.
+fn names(snapshot: &Snapshot) -> MetricFamily {
+    let help = "The client's name, by the file of --keys. Always 1.";
+    let named = snapshot.peers.iter().filter_map(|peer| Some((peer.number, peer.name.as_ref()?)));
+    let samples = named.map(|(number, name)| (vec![label("peer", number), label("name", name)], 1.0));
+    collected("mptunnel_peer_info", help, samples)
 }
 
 fn rejected(snapshot: &Snapshot) -> MetricFamily {
