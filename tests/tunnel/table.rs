@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Zoned;
 use mptunnel::status::{Look, Summary, WIDTH, table};
 use mptunnel::tunnel::snapshot::{
-    LossView, PairView, PathView, Program, RateView, RttView, Snapshot, Status,
+    LossView, PairView, PathView, Program, RateView, RttView, Snapshot, State, Status, WholeView,
 };
+use mptunnel::tunnel::wire::Reject;
 
 use crate::sim::setup::Setup;
 use crate::sim::traffic::APP;
@@ -217,4 +218,115 @@ fn only_so_many_clients_are_shown_as_the_reader_wants() {
         20
     );
     assert!(shown.contains("\nand 10 more clients\n"), "{shown}");
+}
+
+/// A snapshot in which no two figures are alike.
+fn known(mut snapshot: Snapshot) -> Snapshot {
+    let part = |part: f64| Some(part);
+    let loss = |last_10s, last_5min| LossView { last_10s: part(last_10s), last_5min: part(last_5min) };
+    let rate = |octets| RateView { packets_per_s: Some(1.0), octets_per_s: Some(octets) };
+    snapshot.version = "9.8.7".to_owned();
+    (snapshot.uptime_s, snapshot.listen) = (7_322.0, "192.0.2.1:2000".to_owned());
+    snapshot.target = Some("vpn.example.org:1194".to_owned());
+    (snapshot.encryption, snapshot.key) = (true, true);
+    let counters = &mut snapshot.counters;
+    (counters.datagrams_sent, counters.datagrams_received, counters.handshakes) = (1_001, 2_002, 3);
+    counters.rejected.values_mut().for_each(|number| *number = 0);
+    counters.rejected.insert(Reject::Copy, 4);
+    counters.rejected.insert(Reject::Forged, 5);
+    let peer = &mut snapshot.peers[0];
+    (peer.number, peer.name, peer.flows) = (7, Some("home".to_owned()), 8);
+    (peer.heard_ago_s, peer.session_age_s) = (Some(0.31), Some(90.0));
+    peer.copies = "2".to_owned();
+    (peer.received.datagrams, peer.received.lost, peer.received.recovered) = (60_006, 61, 6_200);
+    (peer.received.loss, peer.sent.loss_last_5min) = (loss(0.011, 0.012), part(0.013));
+    let path = PathView {
+        number: 0,
+        bridge: "192.0.2.10:4000".to_owned(),
+        interface: Some("wan".to_owned()),
+        state: State::Use,
+        status: Status::Late,
+        chosen: true,
+        rtt: Some(RttView { smoothed_ms: 20.1, variation_ms: 20.2, min_ms: 20.3 }),
+        unanswered: Some(6),
+        overdue: Some(7),
+        loss_received: loss(0.021, 0.022),
+        loss_sent: loss(0.023, 0.024),
+        largest_whole: WholeView { sent_octets: Some(1_400), received_octets: Some(1_300) },
+        jitter_received_ms: Some(2.5),
+        jitter_sent_ms: Some(2.6),
+        rate_received: rate(27_000.0),
+        rate_sent: rate(28_000.0),
+        copies_sent: 2_900,
+        octets_sent: 290_000,
+        copies: 10_000,
+        octets: 1_000_000,
+        first_share: part(0.31),
+        overtaken: 320,
+        lateness_ms: 33.0,
+        saved: 3_400,
+        tried: 1_000,
+        lost: 35,
+    };
+    let other = PathView {
+        number: 1,
+        state: State::Backup,
+        status: Status::Resolving,
+        chosen: false,
+        rtt: None,
+        largest_whole: WholeView::default(),
+        jitter_sent_ms: None,
+        loss_sent: LossView::default(),
+        first_share: None,
+        tried: 0,
+        copies: 0,
+        ..path.clone()
+    };
+    let helps = PathView { number: 2, state: State::Backup, status: Status::Lossy, ..path.clone() };
+    let unused = PathView { number: 3, status: Status::Up, chosen: false, interface: None, ..path.clone() };
+    let silent = PathView { number: 4, status: Status::Silent, ..path.clone() };
+    peer.paths = vec![path, other, helps, unused, silent];
+    peer.pairs = vec![PairView { paths: [0, 2], correlation: 0.87 }];
+    snapshot.events.truncate(1);
+    let event = &mut snapshot.events[0];
+    (event.ago_s, event.at_s, event.text) = (61.0, 1.0, "something has happened".to_owned());
+    snapshot
+}
+
+#[test]
+fn each_figure_has_its_place_in_the_table() {
+    let [_, server] = eventful();
+    let shown = table(&known(server), &look());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tunnel/table.txt");
+    let expected = std::fs::read_to_string(file).expect("it is a file of the repository");
+    assert_eq!(shown, expected, "what is shown is\n{shown}");
+}
+
+#[test]
+fn what_is_not_encrypted_and_has_no_key_is_told_at_the_top() {
+    let [client, server] = eventful();
+    for (mut snapshot, encryption, key, told) in [
+        (client, true, false, "encrypted, without a key\n"),
+        (server.clone(), false, true, "NOT encrypted, with a key\n"),
+        (server, false, false, "NOT encrypted, without a key\n"),
+    ] {
+        (snapshot.encryption, snapshot.key) = (encryption, key);
+        let shown = table(&snapshot, &look());
+        let top = shown.split_inclusive('\n').next().expect("a line");
+        assert!(top.ends_with(&format!(", {told}")), "{top}");
+    }
+}
+
+#[test]
+fn a_summary_counts_a_client_that_has_anothers_number_from_its_begin() {
+    let [_, mut snapshot] = eventful();
+    let mut summary = Summary::default();
+    summary.line(&snapshot);
+    let received = &mut snapshot.peers[0].received;
+    (received.datagrams, received.lost, received.recovered) = (100, 40, 30);
+    let line = summary.line(&snapshot);
+    assert!(
+        line.contains("of 100 that came or should have, 40 were lost on all paths (40.0 %), and 30 were"),
+        "{line}"
+    );
 }
