@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, info, warn};
-use mio::{Events, Poll, Token, Waker};
+use mio::{Events, Poll, Waker};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::control::Control;
@@ -24,6 +24,7 @@ use super::signals::{Signal, Signals};
 use super::sockets::{Sockets, Trouble};
 use super::socks5::Socks5;
 use super::start::StartError;
+use super::tokens::{self, SIGNALS, SOCKS5, WAKER};
 use super::troubles::{self, About, Troubles};
 use super::uplink;
 use crate::tunnel::chronicle::Kind;
@@ -39,10 +40,6 @@ const RECEIVE_CALLS: usize = 4;
 const EVENTS: usize = 256;
 /// How often is looked whether sockets still have their uplinks.
 const UPLINK_INTERVAL: Duration = Duration::from_secs(1);
-/// Beyond all socket ids, which have 32 bits.
-const WAKER: Token = Token(usize::MAX - 1);
-const SIGNALS: Token = Token(usize::MAX - 2);
-const SOCKS5: Token = Token(usize::MAX - 5);
 
 /// Ends a loop from another thread.
 #[derive(Clone, Debug)]
@@ -251,7 +248,7 @@ impl EventLoop {
                             socks5.ready(now, token, &mut self.tunnel);
                         }
                     }
-                    Token(id) => self.note_ready(SocketId(id as u32)),
+                    token => self.note_ready(tokens::socket(token)),
                 }
             }
             self.turn(now);
@@ -432,4 +429,26 @@ impl EventLoop {
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
 pub(super) fn clock() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::keyring::Keys;
+    use crate::tunnel::role::{Security, ServerRole};
+
+    #[test]
+    fn no_socket_is_opened_towards_the_program_itself() {
+        let target: SocketAddr = ([127, 0, 0, 1], 9).into();
+        let role = ServerRole::new(([127, 0, 0, 1], 0).into(), target.into()).into();
+        let security = Security { encrypt: true, keys: Keys::None };
+        let mut event_loop = EventLoop::new(Config { role, security }).expect("a free port");
+        let itself = event_loop.listen_addr();
+        for (id, remote, opens) in [(SocketId(7), itself, false), (SocketId(8), target, true)] {
+            event_loop.open(clock(), id, Bind::Towards { remote, over: None, port: None });
+            assert_eq!(event_loop.sockets.local_addr(id).is_some(), opens, "{remote}");
+        }
+        let trouble = event_loop.trouble().expect("it is told").to_string();
+        assert_eq!(trouble, format!("{itself} is where this program listens"));
+    }
 }

@@ -20,6 +20,7 @@ mod signals;
 mod sockets;
 mod socks5;
 mod start;
+mod tokens;
 mod troubles;
 mod uplink;
 

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info, trace};
 use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::SockRef;
 
 use super::options::{self, BUFFER_LEN};
-use super::uplink;
+use super::{tokens, uplink};
 use crate::tunnel::link::{Bind, Link, SocketId, Transmit, Uplink};
 
 /// Each receive slot takes the longest run that coalescing makes.
@@ -107,7 +107,7 @@ impl Sockets {
             options::want_news(&socket, ipv6)?;
         }
         let mut io = UdpSocket::from_std(socket.into());
-        self.registry.register(&mut io, token(id), Interest::READABLE)?;
+        self.registry.register(&mut io, tokens::of(id), Interest::READABLE)?;
         if towards.is_none() {
             self.listeners.insert(id, io.local_addr()?);
         }
@@ -339,11 +339,6 @@ impl OpenSocket {
             _ => address,
         }
     }
-}
-
-/// The token under which a socket's readiness is told.
-fn token(id: SocketId) -> Token {
-    Token(id.0 as usize)
 }
 
 /// A listener's socket. Where the system has no IPv6, one that was to take both IP versions takes

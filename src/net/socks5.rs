@@ -9,6 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use log::debug;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::conversations::{ACCEPTED_IN_A_TURN, RETRY, next};
 use super::sockets::plain;
+use super::tokens::SOCKS5_CLIENTS;
 use crate::tunnel::Tunnel;
 use crate::tunnel::link::SocketId;
 use crate::tunnel::socks5::association::Refusal;
@@ -39,8 +41,6 @@ const DISCARDED_MAX: usize = 1 << 16;
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// ... and then at this interval, until it has not answered often enough (Linux: nine times).
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// Tokens of connections count from here: beyond all socket ids, which have 32 bits.
-const FIRST_TOKEN: usize = 1 << 40;
 
 /// See the module.
 pub(super) struct Socks5 {
@@ -50,7 +50,8 @@ pub(super) struct Socks5 {
     unsettled: BTreeSet<(Instant, Token)>,
     /// Whose association a socket is.
     relays: HashMap<SocketId, Token>,
-    next_token: usize,
+    /// Those that were not given to a connection yet, or not since all were.
+    tokens: Range<usize>,
     /// Whether more may be waiting to be accepted.
     accepting: bool,
     /// When to try that again where the system has refused it.
@@ -91,7 +92,7 @@ impl Socks5 {
             clients: HashMap::new(),
             unsettled: BTreeSet::new(),
             relays: HashMap::new(),
-            next_token: FIRST_TOKEN,
+            tokens: SOCKS5_CLIENTS,
             accepting: false,
             retry_at: None,
         })
@@ -105,8 +106,7 @@ impl Socks5 {
 
     /// Whether a token is one of its connections'.
     pub(super) fn is_client(token: Token) -> bool {
-        // The loop's own tokens are at the very end.
-        (FIRST_TOKEN..FIRST_TOKEN << 8).contains(&token.0)
+        SOCKS5_CLIENTS.contains(&token.0)
     }
 
     /// Notes that somebody wants to connect.
@@ -172,8 +172,7 @@ impl Socks5 {
         {
             self.give_up(now, token, Refusal::Crowded, tunnel);
         }
-        let token = Token(self.next_token);
-        self.next_token += 1;
+        let token = self.free_token();
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         let until = now + PATIENCE;
         let client = Client {
@@ -187,6 +186,20 @@ impl Socks5 {
         self.unsettled.insert((until, token));
         self.clients.insert(token, client);
         Ok(())
+    }
+
+    /// A token that no connection has. A late event of one that has ended finds nobody under its token, which is
+    /// not given again before all others were.
+    fn free_token(&mut self) -> Token {
+        loop {
+            let Some(token) = self.tokens.next().map(Token) else {
+                self.tokens = SOCKS5_CLIENTS;
+                continue;
+            };
+            if !self.clients.contains_key(&token) {
+                return token;
+            }
+        }
     }
 
     /// Ends a connection that is not to last.

@@ -233,7 +233,7 @@ fn clients_that_say_nothing_keep_nobody_out() {
         silent.push(turn.client());
         // The system queues some.
         if number % 64 == 63 {
-            turn.until(|turn| turn.socks5.next_token - FIRST_TOKEN > number);
+            turn.until(|turn| turn.socks5.tokens.start - SOCKS5_CLIENTS.start > number);
             assert!(turn.socks5.clients.len() <= UNSETTLED_MAX + 1);
         }
     }
