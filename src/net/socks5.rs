@@ -305,8 +305,8 @@ impl Client {
                     let users = tunnel.socks5_users();
                     match negotiation.take(self.remote, &buffer[..len], users, &mut self.out) {
                         Next::More => {}
-                        Next::Associate(sender) => {
-                            match tunnel.open_association(self.local, self.remote, sender) {
+                        Next::Associate(port) => {
+                            match tunnel.open_association(self.local, self.remote, port) {
                                 Some(socket) => self.state = State::Opening(socket),
                                 None => {
                                     *refused = Some(Refusal::Limit);

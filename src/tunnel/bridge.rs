@@ -18,7 +18,7 @@ use super::chronicle::Kind;
 use super::fabric::Fabric;
 use super::link::{Bind, Event, Host, Link, NameId, SocketId, Uplink};
 use super::role::Bridge;
-use super::stats::LOG_INTERVAL;
+use super::stats::may_be_said;
 
 /// The first try after a failure; each further one waits twice as long.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
@@ -226,8 +226,7 @@ impl Way {
         let known = std::mem::replace(&mut self.uplink_missing, true);
         // If it was replaced, the new one can be had at once.
         self.next_address.at = Some(if known { now + UPLINK_INTERVAL } else { now });
-        let said = self.complained.is_some_and(|last| now.saturating_duration_since(last) < LOG_INTERVAL);
-        if !known && !said {
+        if !known && may_be_said(now, self.complained) {
             self.complained = Some(now);
             let text = format!("bridge {}: {reason}; trying again each second", self.bridge);
             fabric.chronicle.tell(now, Level::Warn, Kind::Uplink, text);

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::link::{Endpoint, Link, Target};
+use super::link::{Link, Target};
 use super::socks5::wire::Address;
 use super::wire::{FlowId, Open, Reject, Verdict};
 
@@ -69,11 +69,6 @@ impl Flow {
     /// A flow that begins.
     pub fn new(now: Instant, local: Link, open: Open, state: State) -> Self {
         Self { local, open, state, address: None, spoken: None, newest: None, used: now }
-    }
-
-    /// Whether it leads to this target, named by the client.
-    pub fn leads_to(&self, target: &Endpoint) -> bool {
-        matches!(&self.open.target, Target::Named(named) if named == target)
     }
 
     /// Where its datagrams come from, as a SOCKS5 client is told: where the server has found the target, or,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::role::Security;
-use super::stats::{LOG_INTERVAL, Spoken};
+use super::stats::{Spoken, may_be_said};
 
 /// No answer at all for this long is worth a line.
 const COMPLAIN_AFTER: Duration = Duration::from_secs(3);
@@ -27,8 +27,7 @@ impl Silence {
         security: &Security,
     ) -> Option<String> {
         let silence = now.saturating_duration_since(since);
-        let said = self.said.is_some_and(|said| now.saturating_duration_since(said) < LOG_INTERVAL);
-        if silence < COMPLAIN_AFTER || said {
+        if silence < COMPLAIN_AFTER || !may_be_said(now, self.said) {
             return None;
         }
         self.said = Some(now);

@@ -28,7 +28,12 @@ pub struct Holdings {
 }
 
 /// A reason is logged at most this often, however many packets meet it.
-pub const LOG_INTERVAL: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Whether something may be said that is said at most once in [`LOG_INTERVAL`], and was said `last`.
+pub fn may_be_said(now: Instant, last: Option<Instant>) -> bool {
+    last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL)
+}
 
 /// Lines a minute about what others do as often as they like: clients that connect, bridges that
 /// come and go.
@@ -70,8 +75,7 @@ impl Counters {
 
     /// Whether the reason has not had its line within the last minute.
     pub fn line_is_due(&self, now: Instant, reject: Reject) -> bool {
-        let last = self.logged[reject as usize];
-        last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL)
+        may_be_said(now, self.logged[reject as usize])
     }
 
     /// Notes that the reason has had its line.
@@ -91,7 +95,7 @@ pub struct LineBudget {
 impl LineBudget {
     /// Asks for a line. If it is granted, what is returned belongs at the line's end.
     pub fn line(&mut self, now: Instant) -> Option<LeftOut> {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= LOG_INTERVAL) {
+        if may_be_said(now, self.since) {
             self.since = Some(now);
             self.written = 0;
         }

@@ -8,22 +8,22 @@ use super::flows::{label, new_flow};
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{Event, Link, PeerId, SocketId, Target};
 use crate::tunnel::socks5::association::Socks5;
-use crate::tunnel::socks5::gate::Sender;
 use crate::tunnel::wire::{FlowId, Reject};
 
 impl Client {
-    /// Begins the association of a SOCKS5 client at `theirs`, with a socket of ours at `ours`. `None`
+    /// Begins the association of a SOCKS5 client at `theirs`, whose datagrams come from `port`, where it is known, with a socket
+    /// of ours at `ours`. `None`
     /// where there are as many as there may be.
     pub fn open_association(
         &mut self,
         ours: SocketAddr,
         theirs: IpAddr,
-        sender: Sender,
+        port: Option<u16>,
         fabric: &mut Fabric,
     ) -> Option<SocketId> {
         let associations = self.associations.as_mut().filter(|associations| !associations.is_full())?;
         let socket = fabric.open_relay(ours);
-        associations.insert(socket, theirs, sender);
+        associations.insert(socket, theirs, port);
         Some(socket)
     }
 

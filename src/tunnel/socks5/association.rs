@@ -4,23 +4,21 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::gate::{Gate, Sender};
+use super::gate::Gate;
 use super::negotiation::Failure;
 use super::users::Users;
 use super::wire::{self, Unsent};
 use crate::tunnel::flow::Flows;
 use crate::tunnel::link::{Endpoint, SocketId};
+use crate::tunnel::stats::may_be_said;
 use crate::tunnel::wire::{FlowId, Reject};
 
 /// Associations at a time. Each is an open file, and its connection another.
 pub const MAX_ASSOCIATIONS: usize = 256;
-
-/// What clients are refused for is said at most this often.
-const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Where SOCKS5 clients connect to, and who may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,9 +141,9 @@ impl Associations {
         self.open.len() >= MAX_ASSOCIATIONS
     }
 
-    /// Begins the association of a client at this address.
-    pub fn insert(&mut self, socket: SocketId, client: IpAddr, sender: Sender) {
-        let association = Association { gate: Gate::new(client, sender), flows: HashMap::new() };
+    /// Begins the association of a client at this address, whose datagrams come from `port`, where it is known.
+    pub fn insert(&mut self, socket: SocketId, client: IpAddr, port: Option<u16>) {
+        let association = Association { gate: Gate::new(client, port), flows: HashMap::new() };
         self.open.insert(socket, association);
         self.associated += 1;
     }
@@ -153,7 +151,7 @@ impl Associations {
     /// Counts that a client is refused. Returns whether that is to be said.
     pub fn refuse(&mut self, now: Instant, refusal: Refusal) -> bool {
         self.refused.count(refusal);
-        let due = self.said.is_none_or(|said| now.saturating_duration_since(said) >= LINE_EVERY);
+        let due = may_be_said(now, self.said);
         if due {
             self.said = Some(now);
         }
@@ -196,7 +194,7 @@ impl Associations {
     /// The flow of an association towards this target, if it has one that has not ended.
     pub fn flow(&self, socket: SocketId, target: &Endpoint, flows: &Flows) -> Option<FlowId> {
         let id = *self.open.get(&socket)?.flows.get(target)?;
-        flows.get(id).is_some_and(|flow| flow.local.socket == socket && flow.leads_to(target)).then_some(id)
+        is_of(socket, id, flows).then_some(id)
     }
 
     /// Notes a new flow of an association.
@@ -209,7 +207,7 @@ impl Associations {
     /// Forgets the flows that have ended.
     pub fn prune(&mut self, flows: &Flows) {
         for (socket, association) in &mut self.open {
-            association.flows.retain(|_, id| flows.get(*id).is_some_and(|flow| flow.local.socket == *socket));
+            association.flows.retain(|_, id| is_of(*socket, *id, flows));
         }
     }
 
@@ -217,4 +215,10 @@ impl Associations {
     pub fn remove(&mut self, socket: SocketId) -> Option<impl Iterator<Item = FlowId> + use<>> {
         self.open.remove(&socket).map(|association| association.flows.into_values())
     }
+}
+
+/// Whether an association's flow has not ended. Ids are not taken again before all others were, so it still leads to the
+/// same target.
+fn is_of(socket: SocketId, id: FlowId, flows: &Flows) -> bool {
+    flows.get(id).is_some_and(|flow| flow.local.socket == socket)
 }

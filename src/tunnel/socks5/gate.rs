@@ -5,28 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::wire::Address;
 
-/// Whose datagrams an association takes, as far as its request tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// Those from this port of the client's address.
-    Port(u16),
-    /// Those from the port that the first of them comes from.
-    First,
-}
-
-impl Sender {
-    /// Whose datagrams are meant by the address of a request. The client's address is the one that TCP shows; a
-    /// port is believed where no NAT can have changed it.
-    pub fn of(client: IpAddr, address: Address<'_>) -> Self {
-        match address {
-            Address::Ip(address) if address.port() != 0 => {
-                let ip = address.ip().to_canonical();
-                let known = ip.is_unspecified() || ip == client.to_canonical();
-                if known { Self::Port(address.port()) } else { Self::First }
-            }
-            _ => Self::First,
-        }
-    }
+/// The port of the client's address that datagrams are to come from, by the address of its request; `None` for
+/// the one that the first of them comes from. The client's address is the one that TCP shows; a port is believed
+/// where no NAT can have changed it.
+pub fn port_of(client: IpAddr, address: Address<'_>) -> Option<u16> {
+    let Address::Ip(address) = address else { return None };
+    let ip = address.ip().to_canonical();
+    let known = ip.is_unspecified() || ip == client.to_canonical();
+    (known && address.port() != 0).then_some(address.port())
 }
 
 /// Where an association takes datagrams from: one port at the client's address.
@@ -37,12 +23,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// The gate of a client at this address.
-    pub fn new(client: IpAddr, sender: Sender) -> Self {
-        let port = match sender {
-            Sender::Port(port) => Some(port),
-            Sender::First => None,
-        };
+    /// The gate of a client at this address; `port` as [`port_of`] has it.
+    pub fn new(client: IpAddr, port: Option<u16>) -> Self {
         Self { client: client.to_canonical(), port }
     }
 
@@ -61,8 +43,8 @@ impl Gate {
 mod tests {
     use super::*;
 
-    fn of(client: &str, address: &str) -> Sender {
-        Sender::of(client.parse().expect(client), Address::Ip(address.parse().expect(address)))
+    fn of(client: &str, address: &str) -> Option<u16> {
+        port_of(client.parse().expect(client), Address::Ip(address.parse().expect(address)))
     }
 
     fn admits(gate: &mut Gate, remote: &str) -> bool {
@@ -83,27 +65,27 @@ mod tests {
             ("2001:db8::1", "[2001:db8::1]:5000"),
             ("192.0.2.1", "[::ffff:192.0.2.1]:5000"),
         ] {
-            assert_eq!(of(client, address), Sender::Port(5000), "{client} {address}");
+            assert_eq!(of(client, address), Some(5000), "{client} {address}");
         }
         for (client, address) in
             [("127.0.0.1", "0.0.0.0:0"), ("192.0.2.1", "192.0.2.1:0"), ("192.0.2.1", "10.0.0.1:5000")]
         {
-            assert_eq!(of(client, address), Sender::First, "{client} {address}");
+            assert_eq!(of(client, address), None, "{client} {address}");
         }
         let client = "127.0.0.1".parse().expect("an address");
-        assert_eq!(Sender::of(client, Address::Name(b"localhost", 5000)), Sender::First);
+        assert_eq!(port_of(client, Address::Name(b"localhost", 5000)), None);
     }
 
     #[test]
     fn only_the_clients_address_is_admitted_and_only_one_port() {
         let client = "192.0.2.1".parse().expect("an address");
-        let mut gate = Gate::new(client, Sender::First);
+        let mut gate = Gate::new(client, None);
         assert!(!admits(&mut gate, "192.0.2.2:4000"), "a stranger, who settles nothing");
         assert!(admits(&mut gate, "192.0.2.1:5000"));
         assert!(admits(&mut gate, "[::ffff:192.0.2.1]:5000"), "the same address");
         assert!(!admits(&mut gate, "192.0.2.1:5001"));
 
-        let mut gate = Gate::new(client, Sender::Port(5000));
+        let mut gate = Gate::new(client, Some(5000));
         assert!(!admits(&mut gate, "192.0.2.1:5001"));
         assert!(!admits(&mut gate, "192.0.2.2:5000"));
         assert!(admits(&mut gate, "192.0.2.1:5000"));

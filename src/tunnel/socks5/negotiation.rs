@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::gate::Sender;
+use super::gate;
 use super::users::Users;
 use super::wire::{self, MESSAGE_LEN_MAX, Malformed, Message, NOWHERE, Reply};
 
@@ -31,8 +31,9 @@ enum Stage {
 pub enum Next {
     /// The client is to say more.
     More,
-    /// It is to have an association, and then to be told with [`wire::write_reply`] where, or why not.
-    Associate(Sender),
+    /// It is to have an association, which takes datagrams from this port as [`gate::port_of`] has it, and then to be
+    /// told with [`wire::write_reply`] where, or why not.
+    Associate(Option<u16>),
     /// The connection is to end, behind what is to be answered.
     End(Failure),
 }
@@ -103,7 +104,7 @@ impl Negotiation {
             Stage::Request => wire::request(octets).map(|message| {
                 message.map(|request| {
                     if request.command == wire::UDP_ASSOCIATE {
-                        return Err(Next::Associate(Sender::of(client, request.address)));
+                        return Err(Next::Associate(gate::port_of(client, request.address)));
                     }
                     wire::write_reply(Reply::CommandNotSupported, NOWHERE, out);
                     Err(Next::End(Failure::Command))

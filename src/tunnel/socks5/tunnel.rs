@@ -6,7 +6,6 @@ use std::time::Instant;
 use log::Level;
 
 use super::association::Refusal;
-use super::gate::Sender;
 use super::users::Users;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::link::{Link, PeerId, SocketId};
@@ -25,10 +24,16 @@ impl Tunnel {
     }
 
     /// Begins the association of a SOCKS5 client at `theirs`, with a socket of ours at `ours`, whose port is
-    /// told with [`Self::handle_socket_open`]. `None` where there are as many as there may be.
-    pub fn open_association(&mut self, ours: SocketAddr, theirs: IpAddr, sender: Sender) -> Option<SocketId> {
+    /// told with [`Self::handle_socket_open`]; `port` is the client's that datagrams come from, where it is known.
+    /// `None` where there are as many as there may be.
+    pub fn open_association(
+        &mut self,
+        ours: SocketAddr,
+        theirs: IpAddr,
+        port: Option<u16>,
+    ) -> Option<SocketId> {
         match &mut self.side {
-            Side::Client(client) => client.open_association(ours, theirs, sender, &mut self.fabric),
+            Side::Client(client) => client.open_association(ours, theirs, port, &mut self.fabric),
             Side::Server(_) => None,
         }
     }

@@ -31,7 +31,7 @@ fn a_client_gets_its_association_with_and_without_a_login_however_its_octets_are
     let without = [&[5, 1, 0], ASSOCIATE].concat();
     let with = [b"\x05\x02\x00\x02\x01\x03ann\x06secret", ASSOCIATE].concat();
     for at_a_time in 1..=with.len() {
-        let next = Next::Associate(Sender::First);
+        let next = Next::Associate(None);
         assert_eq!(negotiate(None, &without, at_a_time), (next, vec![5, 0]));
         assert_eq!(negotiate(Some(&users()), &with, at_a_time), (next, vec![5, 2, 1, 0]));
     }
@@ -84,11 +84,11 @@ fn an_address_of_an_unknown_type_is_not_supported() {
 #[test]
 fn all_address_types_of_a_request_are_taken() {
     let v6 = [&[5, 1, 0, 5, 3, 0, 4][..], &[0; 16], &[0x13, 0x88]].concat();
-    assert_eq!(negotiate(None, &v6, 1).0, Next::Associate(Sender::Port(5000)));
+    assert_eq!(negotiate(None, &v6, 1).0, Next::Associate(Some(5000)));
     let v4 = [5, 1, 0, 5, 3, 0, 1, 127, 0, 0, 1, 0x13, 0x88];
-    assert_eq!(negotiate(None, &v4, 1).0, Next::Associate(Sender::Port(5000)));
+    assert_eq!(negotiate(None, &v4, 1).0, Next::Associate(Some(5000)));
     let name = b"\x05\x01\x00\x05\x03\x00\x03\x01a\x13\x88";
-    assert_eq!(negotiate(None, name, 1).0, Next::Associate(Sender::First));
+    assert_eq!(negotiate(None, name, 1).0, Next::Associate(None));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn octets_behind_the_request_end_the_connection() {
     let mut negotiation = Negotiation::default();
     let mut out = Vec::new();
     let request = [&[5, 1, 0], ASSOCIATE].concat();
-    assert_eq!(negotiation.take(CLIENT, &request, None, &mut out), Next::Associate(Sender::First));
+    assert_eq!(negotiation.take(CLIENT, &request, None, &mut out), Next::Associate(None));
     assert_eq!(negotiation.take(CLIENT, b"x", None, &mut out), Next::End(Failure::Malformed));
 }
 
