@@ -5,7 +5,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mptunnel::tunnel::snapshot::Program;
+
 use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_address, lines, socket};
+use super::status::snapshot;
 use crate::lossy_bridge::Faults;
 use crate::process::{PATIENCE, Running};
 use crate::stream::Listener;
@@ -136,6 +139,11 @@ fn forwards_come_and_go_when_the_configuration_is_read_again() {
     mpclient.signal("HUP");
     mpclient.wait_for_lines(1, "is no longer forwarded to");
     assert_eq!(ask(&applications[2], "after").0, '2');
+    assert_eq!(
+        snapshot(&mpclient, Program::Mpclient).peers[0].flows,
+        1,
+        "the other's flow has ended with it"
+    );
     let freed = || UdpSocket::bind(lab.listens[0]).is_ok();
     assert!(poll_until(PATIENCE, freed), "the address is free again");
     // The same address, for another target.

@@ -90,6 +90,21 @@ fn client(server: &mut Tunnel, now: Instant, number: u64, key: u64) -> Rogue {
     rogue
 }
 
+/// A target that clients name.
+fn game() -> Target {
+    Target::Named(Endpoint { host: Host::Name("game.example".to_owned()), port: 7 })
+}
+
+/// A server that allows it.
+fn allowing_the_game(now: Instant) -> Tunnel {
+    let rule = Rule { hosts: Hosts::name("game.example"), ports: 1..=9 };
+    let role = ServerRole {
+        allowed: Allowed(vec![rule]),
+        ..ServerRole::new(([0, 0, 0, 0], 2000).into(), SocketAddr::from(([192, 0, 2, 1], 1194)).into())
+    };
+    Tunnel::new(now, Config { role: role.into(), security: each(BOTH) }, StdRng::seed_from_u64(1))
+}
+
 #[test]
 fn a_flow_goes_to_the_younger_of_two_processes_and_not_back() {
     let start = Instant::now();
@@ -162,19 +177,33 @@ fn the_place_of_a_client_that_was_put_out_leads_to_nobody_who_came_after_it() {
 }
 
 #[test]
+fn a_flow_to_a_name_that_means_another_address_by_now_is_not_handed_on() {
+    let start = Instant::now();
+    let mut server = allowing_the_game(start);
+    let mut opened_after = |now, number, address: [u8; 4]| {
+        let mut alice = client(&mut server, now, number, 1);
+        let open = alice.open_to(FLOW, 0, game(), Some(b"hello"));
+        exchange(&mut server, now, alice.link(), open);
+        let events: Vec<_> = std::iter::from_fn(|| server.poll_event()).collect();
+        let asked = events.into_iter().find_map(|event| match event {
+            Event::Resolve(name, _) => Some(name),
+            _ => None,
+        });
+        server.handle_resolved(now, asked.expect("a look-up"), Ok(vec![(address, 0).into()]));
+        while server.poll_transmit().is_some() {}
+        opened(&mut server).len()
+    };
+    assert_eq!(opened_after(start, 1, [203, 0, 113, 1]), 1);
+    assert_eq!(opened_after(start + 10 * SECOND, 2, [203, 0, 113, 1]), 0, "the flow goes on");
+    assert_eq!(opened_after(start + 20 * SECOND, 3, [203, 0, 113, 2]), 1, "it leads elsewhere");
+}
+
+#[test]
 fn what_a_client_waits_for_goes_with_it() {
     let start = Instant::now();
-    let name = "game.example";
-    let rule = Rule { hosts: Hosts::Name(name.to_owned()), ports: 1..=9 };
-    let role = ServerRole {
-        allowed: Allowed(vec![rule]),
-        ..ServerRole::new(([0, 0, 0, 0], 2000).into(), SocketAddr::from(([192, 0, 2, 1], 1194)).into())
-    };
-    let started_with = Config { role: role.into(), security: each(BOTH) };
-    let mut server = Tunnel::new(start, started_with, StdRng::seed_from_u64(1));
+    let mut server = allowing_the_game(start);
     let mut alice = client(&mut server, start, 1, 1);
-    let target = Target::Named(Endpoint { host: Host::Name(name.to_owned()), port: 7 });
-    let open = alice.open_to(FLOW, 0, target, Some(b"hello"));
+    let open = alice.open_to(FLOW, 0, game(), Some(b"hello"));
     exchange(&mut server, start, alice.link(), open);
     let held = server.holdings();
     assert_eq!((held.waiting, held.waiting_len), (1, 5), "until the name is looked up");

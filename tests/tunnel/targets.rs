@@ -166,6 +166,9 @@ fn a_target_that_is_not_allowed_is_refused_and_counted_and_its_datagram_goes_now
     }
     assert_eq!(lab.opened, []);
     assert_eq!(lab.server.counters().rejected(Reject::NotAllowed), 3);
+    let events = lab.server.snapshot(lab.now).events;
+    let told: Vec<_> = events.iter().filter(|event| event.text.contains("not allowed")).collect();
+    assert_eq!(told.len(), 1, "once a minute: {told:?}");
     // Its own target, by its address, is allowed.
     let open = lab.rogue.open_to(4, 0, Target::Named(target().into()), Some(b"x"));
     assert_eq!(lab.put(open), (vec![(Verdict::Open, 40_001)], vec![(target(), b"x".to_vec())]));

@@ -80,3 +80,45 @@ impl Server {
         Some(local)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+    use crate::tunnel::flow::{FLOW_IDLE_AT_SERVER, Flow, Limits, State};
+    use crate::tunnel::key::Key;
+    use crate::tunnel::keyring::{Keyring, Keys};
+    use crate::tunnel::link::SocketId;
+    use crate::tunnel::role::{Security, ServerRole};
+    use crate::tunnel::wire::ClientId;
+
+    #[test]
+    fn the_place_of_a_flow_that_has_ended_is_forgotten() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let key = Key::generate(&mut StdRng::seed_from_u64(1));
+        let id = KeyId::of(&key);
+        let mut keyring = Keyring::default();
+        keyring.add("home", key).expect("the first");
+        let limits = Limits { most: 9, idle: FLOW_IDLE_AT_SERVER };
+        let security = Security { encrypt: true, keys: Keys::Each(keyring) };
+        let mut fabric = Fabric::new(now, security, limits, StdRng::seed_from_u64(2));
+        let target: SocketAddr = ([192, 0, 2, 7], 1194).into();
+        let mut server =
+            Server::new(now, ServerRole::new(([0, 0, 0, 0], 2000).into(), target.into()), &mut fabric);
+        let peer = fabric.add_peer(now, id, ClientId(1));
+        for flow in [1, 2] {
+            let open =
+                Open { flow: FlowId(flow), label: Label(flow.into()), port: 0, target: Target::Default };
+            server.note_place(peer, &open, &fabric);
+            let local = Link { socket: SocketId(flow), remote: target, local: None };
+            fabric.add_flow(peer, Flow::new(now, local, open, State::Open));
+        }
+        server.forget_places(&fabric);
+        assert_eq!(server.places.len(), 2);
+        fabric.peers[peer.0].flows.remove(FlowId(1));
+        server.forget_places(&fabric);
+        assert_eq!(server.places.into_values().collect::<Vec<_>>(), [(peer, FlowId(2))]);
+    }
+}
