@@ -85,6 +85,8 @@ fn the_page_of_mpserver_shows_a_dead_bridge_as_soon() {
     wait_until_all_carry(&stream, &bridges);
     browser.open(&format!("http://127.0.0.1:{port}/"));
     browser.wait_until("document.getElementById('state').textContent === '3 of 3 paths up'");
+    let shown = "[...document.querySelectorAll('#curves figure')].map((figure) => !figure.hidden).join()";
+    assert_eq!(browser.value(shown), json!("false,true,true,true,true"), "it measures no round trips");
     let mut seconds = Vec::new();
     let mut bridges = Vec::from(bridges);
     for dead in 0..2 {
@@ -135,6 +137,8 @@ fn sixteen_paths_are_told_apart_and_fit_on_a_phone_in_dark_and_in_light() {
             browser.wait_until(&format!("innerWidth === {width}"));
             let fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
             assert_eq!(browser.value(fits), json!(true), "nothing is wider than {width} pixels");
+            let room = "[...document.querySelectorAll('.bridge')].every((name) => name.clientWidth >= 140)";
+            assert_eq!(browser.value(room), json!(true), "a bridge's name is not broken into letters");
             grounds.push(browser.value("getComputedStyle(document.body).backgroundColor"));
             browser.picture(&folder.join(format!("{width}-{scheme}.png")));
         }

@@ -45,7 +45,8 @@ export class Curve {
     const bottom = HEIGHT - MARGIN.bottom;
     const x = (ago) => right - (ago / SECONDS) * (right - MARGIN.left);
     const known = lines.flatMap((line) => line.points.map(([, value]) => value)).filter((value) => value !== null);
-    const top = nice(Math.max(this.options.least ?? 0, ...known), this.options.base ?? 10);
+    const { least = 0, most = Infinity, base = 10 } = this.options;
+    const top = Math.min(nice(Math.max(least, ...known), base), most);
     const y = (value) => bottom - (value / top) * (bottom - MARGIN.top);
     this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     const parts = [...this.axes(x, y, top, right, bottom)];

@@ -14,8 +14,8 @@ const view = { snapshot: null, history: null, peer: null, chosen: null, answered
 
 const curves = {
   rtt_ms: new Curve("Round trip", milliseconds, { wide: true, least: 1 }),
-  loss_received: new Curve("Loss of what comes", percent, { least: 0.01 }),
-  loss_sent: new Curve("Loss of what is sent", percent, { least: 0.01 }),
+  loss_received: new Curve("Loss of what comes", percent, { least: 0.01, most: 1 }),
+  loss_sent: new Curve("Loss of what is sent", percent, { least: 0.01, most: 1 }),
   octets_received_per_s: new Curve("Rate of what comes", bits, { least: 125 }),
   octets_sent_per_s: new Curve("Rate of what is sent", bits, { least: 125 }),
 };
@@ -187,14 +187,14 @@ function showPaths(paths) {
     const fact = (title, value, more = null) => element("div", { class: "fact" }, element("dt", {}, title),
       element("dd", {}, value, more === null ? null : element("small", {}, more)));
     const share = path.first_share === null ? "–" : percent(path.first_share);
-    const role = path.state === "backup" ? (path.chosen ? "backup, helps" : "backup") : path.chosen ? null : "not in use now";
+    const role = path.state === "backup" ? (path.chosen ? "backup, helps" : "backup") : path.chosen || !isUp(path) ? null : "not in use now";
     const jitter = path.jitter_received_ms === null ? null : `± ${milliseconds(path.jitter_received_ms)}`;
     return element("button", {
       type: "button", class: `path ${status}`, "data-path": path.number, "aria-pressed": String(view.chosen === path.number),
     },
       element("span", { class: "name" }, swatch(path.number), element("b", {}, String(path.number)),
-        element("span", { class: "bridge" }, path.interface ? `${path.bridge} over ${path.interface}` : path.bridge),
-        role === null ? null : element("span", { class: "role" }, role),
+        element("span", { class: "bridge" }, path.interface ? `${path.bridge} over ${path.interface}` : path.bridge,
+          role === null ? null : element("small", {}, role)),
         element("span", { class: `status ${status}`, title: meaning }, `${mark} ${word}`)),
       element("dl", {},
         fact("Round trip", milliseconds(path.rtt?.smoothed_ms), jitter),
@@ -236,8 +236,9 @@ function drawCurves(peer) {
       points.push([0, peer?.received.loss.last_10s ?? null]);
       lines.push({ number: null, name: "the tunnel", points, total: true });
     }
-    const measured = key !== "rtt_ms" || snapshot.program === "mpclient";
-    curve.draw(lines, view.chosen, measured ? "Nothing is known yet." : "Only mpclient measures round trips.");
+    // Only mpclient measures round trips.
+    curve.figure.hidden = key === "rtt_ms" && snapshot.program !== "mpclient";
+    curve.draw(lines, view.chosen, "Nothing is known yet.");
   }
 }
 

@@ -15,13 +15,13 @@ export function percent(part) {
   const value = part * 100;
   if (value === 0) return "0 %";
   if (value < 0.01) return "< 0.01 %";
-  return `${value.toFixed(value < 1 ? 2 : value < 10 ? 1 : 0)} %`;
+  return `${value.toFixed(value < 0.995 ? 2 : value < 9.95 ? 1 : 0)} %`;
 }
 
 /** Milliseconds. */
 export function milliseconds(ms) {
   if (ms === null || ms === undefined) return "–";
-  return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+  return `${ms.toFixed(ms < 9.95 ? 1 : 0)} ms`;
 }
 
 /** Octets a second in bits, as lines are sold. */
@@ -29,7 +29,7 @@ export function bits(octets) {
   if (octets === null || octets === undefined) return "–";
   let value = octets * 8;
   for (const unit of ["bit/s", "kbit/s", "Mbit/s"]) {
-    if (value < 999.5) return `${value.toFixed(value < 10 && unit !== "bit/s" ? 1 : 0)} ${unit}`;
+    if (value < 999.5) return `${value.toFixed(value < 9.95 && unit !== "bit/s" ? 1 : 0)} ${unit}`;
     value /= 1000;
   }
   return `${value.toFixed(1)} Gbit/s`;
