@@ -84,14 +84,23 @@ pub(super) fn print_worth(paths: &[PathView], out: &mut String) {
 
 /// The largest datagrams that cross each path in one piece, where that is known.
 pub(super) fn print_whole(paths: &[PathView], out: &mut String) {
-    let known = paths.iter().filter(|path| path.largest_whole != WholeView::default());
-    let words = known.map(|path| {
-        let WholeView { sent_octets, received_octets } = path.largest_whole;
+    // Most paths are alike.
+    let mut alike: Vec<(WholeView, Vec<String>)> = Vec::new();
+    for path in paths.iter().filter(|path| path.largest_whole != WholeView::default()) {
+        let number = path.number.to_string();
+        match alike.iter_mut().find(|(whole, _)| *whole == path.largest_whole) {
+            Some((_, numbers)) => numbers.push(number),
+            None => alike.push((path.largest_whole, vec![number])),
+        }
+    }
+    let words = alike.into_iter().map(|(WholeView { sent_octets, received_octets }, numbers)| {
         let [from, to] = [received_octets, sent_octets]
             .map(|octets| octets.map_or(UNKNOWN.to_owned(), |octets| octets.to_string()));
-        match from == to {
-            true => format!("path {} {to}", path.number),
-            false => format!("path {} {from} from there, {to} to there", path.number),
+        let over = format!("over path{} {}", if numbers.len() == 1 { "" } else { "s" }, numbers.join(", "));
+        if from == to {
+            format!("{to} {over}")
+        } else {
+            format!("{from} from there and {to} to there {over}")
         }
     });
     let words: Vec<_> = words.collect();
