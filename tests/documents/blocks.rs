@@ -107,8 +107,8 @@ fn known(place: &Place, words: &[String]) -> bool {
     match word(0) {
         "mpclient" | "mpserver" => checks::command(words),
         "cargo" => match word(1) {
-            "run" | "build" | "test" | "install" | "bench" | "doc" | "clippy" | "fmt" | "deb" | "deny"
-            | "publish" | "package" => {
+            "run" | "build" | "test" | "install" | "bench" | "check" | "clippy" | "deb" | "deny" | "doc"
+            | "fmt" | "fuzz" | "package" | "publish" => {
                 let example = after("--example");
                 let exists = |path: String| root().join(path).exists();
                 assert!(
@@ -124,11 +124,21 @@ fn known(place: &Place, words: &[String]) -> bool {
                         "{place}: no {option} {name}"
                     );
                 }
+                let name = after("--exact").rsplit("::").next().unwrap_or_default();
+                let is_a_test =
+                    |file: &String| read(&format!("tests/{file}")).contains(&format!("fn {name}()"));
+                assert!(
+                    name.is_empty() || files_below("tests").iter().any(is_a_test),
+                    "{place}: there is no test {name}"
+                );
             }
             _ => return false,
         },
         // The bridges' options stand in the examples; here only how to try whether anything passes.
-        "socat" => return word(1) == "-t" || word(1).starts_with("udp4-listen:1194"),
+        "socat" => {
+            return ["-t", "-"].contains(&word(1)) || word(1).starts_with("udp4-listen:1194");
+        }
+        "podman" => return images(place, words),
         // `sh root` runs these in a namespace.
         "ip" | "nft" | "sysctl" => return place.1.info == "sh root",
         program if program.contains('/') => {
@@ -137,6 +147,22 @@ fn known(place: &Place, words: &[String]) -> bool {
         "apt" | "apt-get" | "cat" | "chmod" | "cp" | "docker" | "echo" | "git" | "install" | "journalctl"
         | "kill" | "openssl" | "openvpn" | "pidof" | "promtool" | "dpkg" | "curl" | "scp" | "sh" | "ss"
         | "systemctl" | "tee" | "umask" | "wg" | "wg-quick" => {}
+        _ => return false,
+    }
+    true
+}
+
+/// Whether what is done with an image of ours is known, and what the program in it is told.
+fn images(place: &Place, words: &[String]) -> bool {
+    let program = words.iter().rposition(|word| word == "mpclient" || word == "mpserver");
+    match (words.get(1).map(String::as_str), program) {
+        (Some("build"), _) => {
+            let target = words.iter().skip_while(|word| *word != "--target").nth(1);
+            let stage = format!(" AS {}\n", target.map_or("", String::as_str));
+            assert!(read("Containerfile").contains(&stage), "{place}: the Containerfile has no{stage}");
+        }
+        (Some("run" | "exec"), Some(image)) => checks::command(&words[image..]),
+        (Some("kill" | "secret"), _) => {}
         _ => return false,
     }
     true

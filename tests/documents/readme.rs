@@ -7,36 +7,29 @@ use mptunnel::config::args::{ClientCommandLine, ServerArgs};
 use mptunnel::config::words::{BRIDGE_OPTIONS, SETTINGS};
 
 use super::markdown::{Document, code_spans};
-use super::{blocks, literals, read, root};
-
-/// Documents whose blocks of code are checked.
-const CHECKED: [&str; 3] = ["README.md", "CONTRIBUTING.md", "docs/protocol.md"];
-
-/// Documents whose links are checked.
-const LINKED: [&str; 12] = [
-    "README.md",
-    "README.zh_CN.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "docs/mutations.md",
-    "docs/paths.md",
-    "docs/performance.md",
-    "docs/protocol.md",
-    "docs/security.md",
-    "docs/status.md",
-    "examples/README.md",
-    "fuzz/README.md",
-];
+use super::{blocks, files_below, literals, read, root};
 
 fn document(name: &str) -> Document {
     Document::parse(name, &read(name))
 }
 
+/// Every document of the repository.
+fn documents() -> Vec<Document> {
+    let elsewhere = [
+        "README.md",
+        "README.zh_CN.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "examples/README.md",
+        "fuzz/README.md",
+    ];
+    let below_docs = files_below("docs").into_iter().map(|name| format!("docs/{name}"));
+    elsewhere.map(str::to_owned).into_iter().chain(below_docs).map(|name| document(&name)).collect()
+}
+
 #[test]
 fn every_block_of_code_is_what_it_says() {
-    for name in CHECKED {
-        let document = document(name);
-        assert!(!document.blocks.is_empty(), "{name} has no blocks of code");
+    for document in documents() {
         document.blocks.iter().for_each(|block| blocks::check(&document, block));
     }
 }
@@ -73,10 +66,10 @@ fn each_readme_leads_to_the_other_at_its_top() {
 
 #[test]
 fn no_heading_skips_a_level() {
-    for name in LINKED {
+    for document in documents() {
         let mut above = 0;
-        for heading in document(name).headings {
-            assert!(heading.level <= above + 1, "{name}: {:?} is too deep", heading.text);
+        for heading in document.headings {
+            assert!(heading.level <= above + 1, "{}: {:?} is too deep", document.name, heading.text);
             above = heading.level;
         }
     }
@@ -84,8 +77,8 @@ fn no_heading_skips_a_level() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    for name in LINKED {
-        let from = document(name);
+    for from in documents() {
+        let name = &from.name;
         let folder = root().join(name);
         let folder = folder.parent().expect("a file is in a folder");
         for link in from.links().into_iter().filter(|link| !link.contains("://")) {
@@ -107,7 +100,7 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn every_option_and_setting_is_explained_and_nothing_else() {
+fn every_option_and_setting_is_explained() {
     let readme = document("README.md");
     let explained: HashSet<&str> = readme.code_spans().into_iter().collect();
     let is_explained = |name: &str| {
@@ -119,33 +112,56 @@ fn every_option_and_setting_is_explained_and_nothing_else() {
     for word in SETTINGS.iter().chain(BRIDGE_OPTIONS) {
         assert!(is_explained(word.name), "README.md does not explain {} of mpclient.conf", word.name);
     }
+    for long in our_options() {
+        assert!(is_explained(&long), "README.md does not explain {long}");
+    }
+}
+
+/// The options of both programs and of their commands.
+fn our_options() -> HashSet<String> {
     let mut longs = HashSet::new();
     let mut commands = vec![ClientCommandLine::command(), ServerArgs::command()];
     while let Some(command) = commands.pop() {
-        longs.extend(
-            command
-                .get_arguments()
-                .filter(|argument| !argument.is_hide_set())
-                .filter_map(|argument| argument.get_long().map(|long| format!("--{long}"))),
-        );
+        let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+        longs.extend(shown.filter_map(|argument| argument.get_long().map(|long| format!("--{long}"))));
         commands.extend(command.get_subcommands().map(Command::clone));
     }
-    for long in &longs {
-        assert!(is_explained(long), "README.md does not explain {long}");
+    longs
+}
+
+/// Options that our documents name besides those: of every program, and of cargo.
+const FOREIGN: [&str; 4] = ["--help", "--version", "--no-default-features", "--root"];
+
+#[test]
+fn every_option_setting_and_command_that_a_sentence_names_is_there() {
+    let longs = our_options();
+    let is_setting = |name: &str| SETTINGS.iter().any(|setting| setting.name == name);
+    let mut unknown = Vec::new();
+    for document in documents() {
+        for span in document.code_spans() {
+            let words: Vec<&str> = span.split_whitespace().collect();
+            let known = match words[..] {
+                // As much of a command as the sentence needs.
+                [first, ..] if first.starts_with("--") || ["mpclient", "mpserver"].contains(&first) => {
+                    let mut options = words.iter().filter(|word| word.starts_with("--"));
+                    options.all(|word| {
+                        let option = word.split('=').next().unwrap_or(word);
+                        longs.contains(option) || FOREIGN.contains(&option)
+                    })
+                }
+                [name, "=", ..] => {
+                    let is_a_word =
+                        !name.contains(|letter: char| !letter.is_ascii() || letter.is_ascii_uppercase());
+                    !is_a_word || is_setting(name)
+                }
+                _ => true,
+            };
+            if !known {
+                unknown.push(format!("{}: {span}", document.name));
+            }
+        }
     }
-    // Of other programs.
-    let foreign = ["--no-default-features", "--config"];
-    let shown = explained.iter().filter(|span| span.starts_with("--"));
-    for span in shown {
-        let option = span.split([' ', '=']).next().unwrap_or(span);
-        assert!(
-            longs.contains(option)
-                || foreign.contains(&option)
-                || option == "--help"
-                || option == "--version",
-            "no program has {span}"
-        );
-    }
+    assert!(unknown.is_empty(), "no program has {unknown:#?}");
 }
 
 #[test]
