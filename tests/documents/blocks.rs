@@ -13,6 +13,7 @@
 //! | `text picture` | nothing but that it is drawn in ASCII |
 //! | `text demo` | the words are those that `examples/demo` prints, and the figures agree with each other |
 //! | `console status` | the words are those that `status` prints |
+//! | `promql` | nothing here: `tests/web/grafana.rs` has promtool read it |
 //! | `text vectors` | nothing here: `src/tunnel/vectors.rs` makes and takes them |
 //! | `text log` | each line is one that our programs write to their log |
 
@@ -41,6 +42,8 @@ pub(super) fn check(document: &Document, block: &Block) {
         (_, Some(file), None) if file.starts_with("examples/") => {
             assert_eq!(bare(&block.text), bare(&read(file)), "{place}: not what {file} holds");
         }
+        // `tests/web/grafana.rs` has promtool read them.
+        ("promql", None, None) => {}
         // The library's own tests make them and take them.
         ("text", Some("vectors"), None) => {}
         ("text", Some("usage"), None) => usage(&place, &block.text),

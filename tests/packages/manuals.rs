@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::{share, tool};
+use crate::documents::read;
 use crate::process::{Finished, MPCLIENT, MPSERVER, run};
 
 fn pages(test: &str) -> Vec<PathBuf> {
@@ -31,6 +32,17 @@ fn manual_pages_give_mandoc_and_man_nothing_to_warn_of() {
             let said = if name == "man" { stderr } else { stdout + &stderr };
             assert!(code == Some(0) && said.is_empty(), "{name} {page}: {said}");
         }
+    }
+}
+
+#[test]
+fn a_manual_page_has_the_date_of_the_newest_release() {
+    let changes = read("CHANGELOG.md");
+    let mut headings = changes.lines().filter_map(|line| line.strip_prefix("## "));
+    let newest = headings.find(|heading| *heading != "Unreleased").expect("a release");
+    let (_, date) = newest.split_once(", ").unwrap_or_else(|| panic!("{newest:?} has no date"));
+    for page in ["mpclient.1", "mpserver.1", "mpclient.conf.5"] {
+        assert!(text(page).contains(date), "{page} is not of {date}");
     }
 }
 

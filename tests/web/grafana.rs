@@ -11,7 +11,7 @@ use crate::programs::{TOOLS, find};
 
 const DASHBOARD: &str = include_str!("../../examples/grafana/mptunnel.json");
 
-/// What the dashboard asks Prometheus for, its variables replaced as Grafana does.
+/// What the dashboard asks Prometheus for, its variables replaced as Grafana does, and what `docs/metrics.md` shows.
 fn expressions() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(DASHBOARD).expect("it is JSON");
     let panels = dashboard["panels"].as_array().expect("a list").iter();
@@ -20,7 +20,9 @@ fn expressions() -> Vec<String> {
     let replaced = |text: &str| {
         text.replace("$instance", "a:1").replace("$__rate_interval", "1m").replace("$__range", "1h")
     };
-    expressions.map(replaced).collect()
+    let page = include_str!("../../docs/metrics.md");
+    let shown = page.split("\n```promql\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    expressions.map(replaced).chain(shown.map(str::to_owned)).collect()
 }
 
 #[test]
