@@ -34,7 +34,7 @@ pub struct Insider {
     inits: u8,
     handshake: Option<(SessionId, HandshakeState)>,
     session: Option<Session>,
-    /// The name in the session's first probe: by that the server knows it.
+    /// The name in the session's first probe without padding: by that the server knows it.
     name: Option<u8>,
     token: PathToken,
     /// Tokens, and the addresses that they came to.
@@ -136,7 +136,9 @@ impl Insider {
         self.returned.insert(token.0);
         let kind = if name >= 0xf0 { Type::Reply } else { Type::Probe };
         let name = name % NAMES;
-        if kind == Type::Probe {
+        // Some are padded.
+        let padding = if number % 3 == 0 { number as usize % 1000 } else { 0 };
+        if kind == Type::Probe && padding == 0 {
             self.name.get_or_insert(name);
         }
         let client = ClientId(name.into());
@@ -147,10 +149,7 @@ impl Insider {
         let control =
             Control { client, path, validated: returns, number, count, token, clock, advice, whole };
         let mut packet = Vec::new();
-        // Some are padded.
-        let len =
-            if number % 3 == 0 { CONTROL_PACKET_LEN + number as usize % 1000 } else { CONTROL_PACKET_LEN };
-        session.seal_padded(kind, control, len, &mut packet);
+        session.seal_padded(kind, control, CONTROL_PACKET_LEN + padding, &mut packet);
         Some(packet)
     }
 
