@@ -124,7 +124,7 @@ impl Server {
             self.forget_places(fabric);
             self.names_handshakes.expire(now);
             tell_of_silent_paths(now, fabric);
-            self.steer_at = Some(now);
+            self.steer_at.get_or_insert(now);
         }
         if self.steer_at.is_some_and(|at| now >= at) {
             self.steer_at = fabric.steer(now);
