@@ -5,10 +5,13 @@
 //!
 //! Two things are tried again, each at intervals of its own that grow from 2 to 60 s. *Look-ups*
 //! begin as soon as the bridge is in doubt: its name may have another address, which is then gone to
-//! at once. *Addresses* are tried in rounds, each from a new socket; that costs what still comes to
-//! the old one, so it begins later, and with the address that answered last. Only a missing uplink
-//! is looked for every second, since that costs no packet.
+//! at once. *Addresses* are tried in rounds, each from a new socket, to which the server sends once it
+//! is proven; so it begins later, and with the address that answered last. The socket that answered
+//! last stays open meanwhile: on a path that has become slow its answers are only late, and it is gone
+//! back to when one comes. Only a missing uplink is looked for every second, since that costs no
+//! packet.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -40,6 +43,10 @@ pub struct Way {
     /// How many of them were tried in this round.
     tried: usize,
     link: Option<Link>,
+    /// Whether anything was heard there.
+    has_answered: bool,
+    /// The link that answered last, while others are tried.
+    kept: Option<Link>,
     next_address: Retry,
     look_up: Retry,
     looking_up: bool,
@@ -70,6 +77,8 @@ impl Way {
             addresses,
             tried: 0,
             link: None,
+            has_answered: false,
+            kept: None,
             next_address,
             look_up,
             looking_up: false,
@@ -114,8 +123,14 @@ impl Way {
         [self.next_address.at, self.look_up.at].into_iter().flatten().min()
     }
 
-    /// The bridge answers: nothing needs to be tried.
-    pub fn answered(&mut self) {
+    /// The bridge answers at this socket: nothing needs to be tried. Returns whether the link is another one
+    /// now: the one that was kept.
+    pub fn answered(&mut self, socket: SocketId, events: &mut VecDeque<Event>) -> bool {
+        let kept = self.kept.take();
+        let back = kept.is_some_and(|kept| kept.socket == socket);
+        let needless = if back { std::mem::replace(&mut self.link, kept) } else { kept };
+        events.extend(needless.map(|link| Event::Close(link.socket)));
+        self.has_answered = true;
         self.next_address.stop();
         self.look_up.stop();
         self.tried = 0;
@@ -126,6 +141,7 @@ impl Way {
         {
             self.addresses[..=at].rotate_right(1);
         }
+        back
     }
 
     /// The bridge owes answers: its name may have another address.
@@ -235,13 +251,17 @@ impl Way {
 
     /// Gives the bridge up.
     pub fn close(&mut self, fabric: &mut Fabric) {
-        if let Some(link) = self.link.take() {
-            fabric.events.push_back(Event::Close(link.socket));
-        }
+        let links = [self.link.take(), self.kept.take()].into_iter().flatten();
+        fabric.events.extend(links.map(|link| Event::Close(link.socket)));
+        self.has_answered = false;
     }
 
     fn go_to_next_address(&mut self, now: Instant, fabric: &mut Fabric) {
-        self.close(fabric);
+        let last = if self.has_answered { self.link.take() } else { self.kept.take() };
+        self.kept = last.filter(|last| self.addresses.contains(&last.remote));
+        let needless = [self.link.take(), last.filter(|_| self.kept.is_none())].into_iter().flatten();
+        fabric.events.extend(needless.map(|link| Event::Close(link.socket)));
+        self.has_answered = false;
         if self.tried >= self.addresses.len() {
             self.tried = 0;
         }

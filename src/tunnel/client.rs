@@ -24,7 +24,7 @@ use super::bridge::Way;
 use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING, LISTENER};
 use super::keyring::KeyId;
-use super::link::{NameId, PeerId, Target};
+use super::link::{Link, NameId, PeerId, Target};
 use super::outbox::To;
 use super::path::USABLE_FOR;
 use super::probing::{Probing, Standing};
@@ -160,8 +160,8 @@ impl Client {
         {
             let text = format_args!("bridge {} is silent: {lost} probes were not answered", way.bridge());
             fabric.chronicle.tell_of_others(now, Level::Warn, Kind::PathSilent, text);
-            // A new socket cuts off what still comes to the old one. While that may be all there is,
-            // it is kept as long as the server sends to it.
+            // To a new socket the server does not send yet. While the old one may be all there is, it is
+            // stayed with as long as the server sends to it.
             let others_answer = peer.paths.iter().any(|path| path.is_heard(now));
             way.fallen_silent(if others_answer { now } else { now + USABLE_FOR });
         }
@@ -191,6 +191,7 @@ impl Client {
     pub fn handle_reply(
         &mut self,
         now: Instant,
+        link: Link,
         header: Header,
         sealed: &mut [u8],
         fabric: &mut Fabric,
@@ -216,7 +217,10 @@ impl Client {
             fabric.chronicle.tell_of_others(now, Level::Info, Kind::PathUp, text);
         }
         peer.steering.note_control(now, header.session, path, control.clock);
-        way.answered();
+        if way.answered(link.socket, &mut fabric.events) {
+            self.relink(path, now, fabric);
+        }
+        let peer = &mut fabric.peers[self.peer.0];
         peer.paths[path].heard = Some(now);
         peer.heard = now;
         if peer.sessions.is_newest(header.session) {

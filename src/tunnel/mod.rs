@@ -216,7 +216,7 @@ impl Tunnel {
                 server.handle_probe(now, link, header, sealed, &mut self.fabric)
             }
             (Packet::Sealed(header @ Header { kind: Type::Reply, .. }, sealed), Side::Client(client)) => {
-                client.handle_reply(now, header, sealed, &mut self.fabric)
+                client.handle_reply(now, link, header, sealed, &mut self.fabric)
             }
             (Packet::Init(init), Side::Server(server)) => {
                 server.handle_init(now, link, init, &mut self.fabric)

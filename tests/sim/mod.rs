@@ -296,13 +296,13 @@ impl Sim {
         true
     }
 
-    /// A client has a socket for each bridge, the server one for each application of each process of its clients; nobody
+    /// A client has a socket for each bridge, and while it is silent the one that answered last; the server one for each application of each process of its clients; nobody
     /// else makes it open one.
     fn assert_bounded(&self) {
         for (number, host) in self.hosts.iter().enumerate() {
             let most = match number {
                 SERVER => self.lives.len(),
-                _ => self.bridges.len() + self.targets.len() - 1,
+                _ => 2 * self.bridges.len() + self.targets.len() - 1,
             };
             let open = host.sockets.len();
             assert!(open <= most + 1, "process {number} has {open} sockets, {most} and a listener at most");

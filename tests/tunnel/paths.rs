@@ -146,6 +146,25 @@ fn a_slow_path_delays_nothing_and_an_overloaded_one_loses_nothing() {
     });
 }
 
+/// Its answers come later than a path is called silent, and by then another socket is tried.
+#[test]
+fn a_path_that_becomes_slow_is_heard_at_the_socket_that_it_had() {
+    for slower in [2 * SECOND, 4 * SECOND] {
+        let mut sim = three_clean().connect(1);
+        sim.streams(APP, 100);
+        sim.run_for(10 * SECOND);
+        sim.bridges[2].up.faults.delay += slower;
+        sim.bridges[2].down.faults.delay += slower;
+        // The first answer comes after two of those, and until then all copies of the way back are late.
+        sim.run_for(2 * slower + SECOND);
+        let brought = |sim: &Sim| sim.client(0).received().next().expect("the server").0[2].copies;
+        let before = brought(&sim);
+        sim.run_for(10 * SECOND);
+        let copies = brought(&sim) - before;
+        assert!(copies > 700, "{slower:?} slower each way: {copies} of 1000 copies came");
+    }
+}
+
 // ---- names ----
 
 fn named(answers: Vec<(Duration, Result<Vec<SocketAddr>, String>)>) -> Setup {
