@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::wire::{Control, PathToken};
 
-/// Probes while datagrams flow. With [`LOST_AFTER`] and one try of a handshake this keeps the
+/// Probes while datagrams flow. With `LOST_AFTER` and one try of a handshake this keeps the
 /// promise that a restarted server is found within a second.
 pub const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// Probes while a probe is late, and while a new session waits for its proof.

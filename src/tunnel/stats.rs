@@ -30,7 +30,7 @@ pub struct Holdings {
 /// A reason is logged at most this often, however many packets meet it.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Whether something may be said that is said at most once in [`LOG_INTERVAL`], and was said `last`.
+/// Whether something may be said that is said at most once in `LOG_INTERVAL`, and was said `last`.
 pub fn may_be_said(now: Instant, last: Option<Instant>) -> bool {
     last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_INTERVAL)
 }
