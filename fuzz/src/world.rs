@@ -344,10 +344,10 @@ impl World {
         }
         self.failing = 0;
         self.settle();
-        // A bridge that was looked up in vain, or whose socket could not be opened, is tried again within a minute. A
-        // flow that has ended at the client is in the way, where there are as many as may be, until it is idle at the
-        // server: the network here may deliver its last datagram minutes late.
-        let patience = if self.setup.crowded { FLOW_IDLE_AT_SERVER.as_secs() + 10 } else { 130 };
+        // A bridge that was looked up in vain, or whose socket could not be opened, is tried again within a minute. What
+        // takes longest is a flow that has ended at the client and is in the way, where there are as many as may be,
+        // until it is idle at the server: the network here may deliver its last datagram minutes late.
+        let patience = FLOW_IDLE_AT_SERVER.as_secs() + 10;
         for _ in 0..patience {
             if self.checks.forged || !self.setup.agreed() || self.flows(Way::Up) && self.flows(Way::Down) {
                 return;
