@@ -14,7 +14,8 @@
 //! * [`config`]: what the user typed, checked, as the [`Config`](tunnel::role::Config) of a tunnel.
 //! * [`tunnel`]: the packet switch, the same for both programs: sessions, paths, flows, and which
 //!   packet goes where. No sockets, no clock, no randomness that was not passed in.
-//! * [`net`]: the poll loop with descriptors and time, which knows nothing of roles.
+//! * [`net`]: the poll loop with descriptors and time, which knows nothing of roles, and the threads beside it.
+//! * [`check`]: `mpclient check`, which tries each bridge by a tunnel of its own.
 //! * [`status`]: a running program's snapshot, as `mpclient status` shows it.
 //! * [`web`]: the same for Prometheus, by HTTP.
 //! * [`program`]: what both `main` functions share.

@@ -29,6 +29,9 @@ const WRONG_USE: u8 = 2;
 /// Clients whose paths go into the log when it is asked for them.
 const PEERS_IN_THE_LOG: usize = 20;
 
+/// Files that a server opens besides one for each application: for itself and for those who ask what it does.
+const OTHER_FILES: u64 = 64;
+
 /// Anything else that keeps a program from its work.
 const FAILED: u8 = 1;
 
@@ -122,11 +125,12 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
     keep_memory_private();
     let Settings { config, summary, control, metrics, report_every } = settings;
     if let Role::Server(role) = &config.role
-        && let Some(limit) = net::open_files_limit().filter(|limit| role.max_flows as u64 > *limit)
+        && let Some(limit) =
+            net::open_files_limit().filter(|limit| role.max_flows as u64 + OTHER_FILES > *limit)
     {
         warn!(
-            "--max-flows {}, but this program may open {limit} files, and each application takes one: those beyond \
-             are refused until it is started with a higher limit ({})",
+            "--max-flows {}, but this program may open {limit} files, and each application takes one, besides some of \
+             its own: those beyond are refused until it is started with a higher limit ({})",
             role.max_flows,
             net::RAISE_OPEN_FILES
         );

@@ -13,7 +13,7 @@ use log::debug;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-/// Connections accepted in one turn, so that packets have theirs.
+/// Connections accepted in one turn, so that what else there is has its own.
 pub(super) const ACCEPTED_IN_A_TURN: usize = 8;
 /// Where the system refuses a connection, it is asked again after this time: it tells only once of those that
 /// wait.
@@ -68,7 +68,7 @@ impl<D: Door> Conversations<D> {
         Self { door, open: Vec::new(), asked: false, retry_at: None }
     }
 
-    /// Has the loop told of connections, under this token.
+    /// Has the poll tell of connections, under this token.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.door, token, Interest::READABLE)
     }

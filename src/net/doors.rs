@@ -77,7 +77,11 @@ impl Doors {
     }
 
     /// Gives a snapshot, if one is wanted. To be called each turn.
-    pub(super) fn turn(&self, snapshot: impl FnOnce() -> Snapshot) {
+    pub(super) fn turn(&mut self, snapshot: impl FnOnce() -> Snapshot) {
+        if self.thread.as_ref().is_some_and(Thread::has_ended) {
+            // What it ended by is told as it is dropped.
+            self.thread = None;
+        }
         if let Some(Thread { wanted, snapshots: Some(sender), .. }) = &self.thread
             && wanted.load(Ordering::Acquire)
             && wanted.swap(false, Ordering::AcqRel)
@@ -85,6 +89,13 @@ impl Doors {
         {
             warn!("nobody takes a snapshot that was asked for");
         }
+    }
+}
+
+impl Thread {
+    /// Whether it has, though the loop goes on.
+    fn has_ended(&self) -> bool {
+        self.handle.as_ref().is_some_and(JoinHandle::is_finished)
     }
 }
 
@@ -228,6 +239,49 @@ mod tests {
         }
 
         fn note(&mut self, _: Instant, _: &Snapshot) {}
+    }
+
+    /// A site that cannot make anything of a snapshot.
+    struct Broken;
+
+    impl Site for Broken {
+        fn content(
+            &mut self,
+            _: Instant,
+            _: &str,
+            _: &dyn Fn() -> Option<Snapshot>,
+        ) -> Result<Content, Missing> {
+            Err(Missing::Path)
+        }
+
+        fn due(&self) -> Option<Instant> {
+            None
+        }
+
+        fn note(&mut self, _: Instant, _: &Snapshot) {
+            panic!("this panic is part of the test");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_has_panicked_is_noticed_in_a_turn() {
+        let role = ServerRole::new(([127, 0, 0, 1], 1).into(), SocketAddr::from(([127, 0, 0, 1], 2)).into());
+        let config = Config { role: role.into(), security: Security { encrypt: true, keys: Keys::None } };
+        let tunnel = Tunnel::new(clock(), config, StdRng::seed_from_u64(1));
+        let poll = Poll::new().expect("a poll");
+        let waker = Arc::new(Waker::new(poll.registry(), END).expect("a waker"));
+        let mut doors = Doors::default();
+        doors.open_http(
+            HttpDoor::open((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port"),
+            Box::new(Broken),
+        );
+        doors.begin(&waker).expect("a thread");
+        let begin = clock();
+        while doors.thread.is_some() {
+            doors.turn(|| tunnel.snapshot(clock()));
+            assert!(clock() - begin < Duration::from_secs(20), "it is not noticed");
+            thread::yield_now();
+        }
     }
 
     #[test]

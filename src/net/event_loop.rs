@@ -1,4 +1,4 @@
-//! The poll loop: the one place with a clock. It hands the tunnel what was received and the time,
+//! The poll loop: the tunnel's one clock. It hands the tunnel what was received and the time,
 //! and does what the tunnel asks.
 
 use std::collections::{HashSet, VecDeque};
@@ -221,7 +221,9 @@ impl EventLoop {
     /// As [`Self::run`].
     pub fn run_while(&mut self, mut go_on: impl FnMut(Instant, &Tunnel) -> bool) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
-        self.doors.begin(&self.stopper.waker)?;
+        if let Err(error) = self.doors.begin(&self.stopper.waker) {
+            warn!("nobody answers at the control socket and the metrics address: {error}");
+        }
         let mut now = clock();
         let mut gather = Gather::new(now);
         while !self.stopper.stopped.load(Ordering::Acquire) && go_on(now, &self.tunnel) {
@@ -400,7 +402,7 @@ impl EventLoop {
         }
         let who = self.tunnel.describe(trouble.link);
         let line = troubles::line(trouble, &who, &self.sockets.counters);
-        self.tunnel.tell(now, Level::Warn, Kind::System, line);
+        self.tunnel.tell_of_others(now, Level::Warn, Kind::System, format_args!("{line}"));
     }
 
     fn take_signals(&mut self, now: Instant) {

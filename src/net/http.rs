@@ -162,21 +162,22 @@ fn respond(
     local: bool,
     content: &mut impl FnMut(&str) -> Result<Content, Missing>,
 ) -> Option<Arc<[u8]>> {
-    let found =
-        read(heard, local).transpose()?.and_then(|request| Ok((content(&request.path)?, request.head)));
-    Some(match found {
-        Ok((Content { media_type, policy, body }, head)) => {
-            let mut answer = headers("200 OK", media_type, policy, body.len()).into_bytes();
-            if !head {
-                answer.extend_from_slice(&body);
-            }
-            answer.into()
-        }
+    let (head, found) = match read(heard, local).transpose()? {
+        Ok(request) => (request.head, content(&request.path).map_err(Refusal::from)),
+        Err(refusal) => (false, Err(refusal)),
+    };
+    let (headers, body) = match found {
+        Ok(Content { media_type, policy, body }) => (headers("200 OK", media_type, policy, body.len()), body),
         Err(Refusal { status, reason }) => {
-            let headers = headers(status, TEXT, "default-src 'none'", reason.len() + 1);
-            format!("{headers}{reason}\n").into_bytes().into()
+            let body = format!("{reason}\n").into_bytes();
+            (headers(status, TEXT, "default-src 'none'", body.len()), body.into())
         }
-    })
+    };
+    let mut answer = headers.into_bytes();
+    if !head {
+        answer.extend_from_slice(&body);
+    }
+    Some(answer.into())
 }
 
 fn headers(status: &str, media_type: &str, policy: &str, len: usize) -> String {
@@ -280,6 +281,8 @@ mod tests {
         }
         let head = response(b"HEAD /metrics?a=b HTTP/1.1\r\nHost: [::1]:9100\r\n\r\n", true);
         assert_eq!(head.as_deref(), Some(&*format!("{headers}\r\n\r\n")));
+        let none = response(b"HEAD /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", true).expect("complete");
+        assert!(none.starts_with("HTTP/1.1 404") && none.ends_with("\r\n\r\n"), "{none}");
         assert_eq!(
             status("GET http://localhost/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             "HTTP/1.1 200 OK"

@@ -1,5 +1,6 @@
-//! Descriptors and time: one mio poll loop per process, the same for both programs. It knows
-//! nothing of roles; it does what the [tunnel](crate::tunnel) asks.
+//! Descriptors and time: one mio poll loop per process carries the datagrams, the same for both programs. It
+//! knows nothing of roles; it does what the [tunnel](crate::tunnel) asks. What would keep the datagrams waiting
+//! has a thread beside it: looking names up, and answering those who ask what the program does.
 
 #[cfg(unix)]
 mod control;

@@ -19,10 +19,14 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, error) => {
-                write!(f, "cannot listen on {address}: {error}{}", remedy(error, "ss -lunp"))
+                write!(f, "cannot listen on {address}: {error}{}", remedy(error, *address, "ss -lunp"))
             }
             Self::Socks5(address, error) => {
-                write!(f, "cannot listen for SOCKS5 on {address}: {error}{}", remedy(error, "ss -ltnp"))
+                write!(
+                    f,
+                    "cannot listen for SOCKS5 on {address}: {error}{}",
+                    remedy(error, *address, "ss -ltnp")
+                )
             }
             Self::System(what, error) => write!(f, "cannot {what}: {error}"),
         }
@@ -32,12 +36,14 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// What can be done where an address cannot be had; `list` is the command that shows who has the port.
-fn remedy(error: &io::Error, list: &str) -> String {
+fn remedy(error: &io::Error, address: SocketAddr, list: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(": another program, or this one once more, has the port ({list} tells)")
         }
-        io::ErrorKind::PermissionDenied => ": ports below 1024 need root or CAP_NET_BIND_SERVICE".into(),
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+            ": ports below 1024 need root or CAP_NET_BIND_SERVICE".into()
+        }
         io::ErrorKind::AddrNotAvailable => ": no interface has this address".into(),
         _ => String::new(),
     }

@@ -1,16 +1,18 @@
 //! What the system has against packets and sockets: the last of it, and what the log says, about each thing
-//! once a minute.
+//! once a minute, and only about so many things.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::sockets::{SendCounters, Trouble, is_full};
 use crate::tunnel::link::Link;
+use crate::tunnel::stats::may_be_said;
 
-/// Trouble of one kind is logged at most this often.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Of so many things is known when they were last logged. A server's clients choose whom it sends to, so there
+/// may be any number; beyond these none is logged within the minute.
+const KNOWN: usize = 1024;
 
 /// What trouble is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,10 +53,14 @@ impl Troubles {
 
     /// Whether the log is to have a line about it. It is taken to get one.
     pub(super) fn deserves_line(&mut self, now: Instant, about: About) -> bool {
-        let is_old = |last: &Instant| now.saturating_duration_since(*last) >= LOG_INTERVAL;
-        let due = self.logged.get(&about).is_none_or(is_old);
+        if !may_be_said(now, self.logged.get(&about).copied()) {
+            return false;
+        }
+        if self.logged.len() >= KNOWN {
+            self.logged.retain(|_, last| !may_be_said(now, Some(*last)));
+        }
+        let due = self.logged.len() < KNOWN;
         if due {
-            self.logged.retain(|_, last| !is_old(last));
             self.logged.insert(about, now);
         }
         due
@@ -76,6 +82,8 @@ pub(super) fn line(trouble: &Trouble, who: &str, counters: &SendCounters) -> Str
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -96,5 +104,20 @@ mod tests {
             let at = begin + Duration::from_secs(seconds);
             assert_eq!(troubles.deserves_line(at, about), due, "{about:?} after {seconds} s");
         }
+    }
+
+    #[test]
+    fn of_any_number_of_things_only_so_many_are_kept() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let mut troubles = Troubles::default();
+        let about = |port| About::Address(([192, 0, 2, 1], port).into());
+        let lines = |troubles: &mut Troubles, at| {
+            (1..=5000).filter(|port| troubles.deserves_line(at, about(*port))).count()
+        };
+        assert_eq!(lines(&mut troubles, begin), KNOWN);
+        assert_eq!(lines(&mut troubles, begin + Duration::from_secs(59)), 0);
+        assert_eq!(lines(&mut troubles, begin + Duration::from_secs(60)), KNOWN);
+        assert_eq!(troubles.logged.len(), KNOWN);
     }
 }

@@ -325,6 +325,12 @@ impl Tunnel {
         self.fabric.chronicle.tell(now, level, kind, text);
     }
 
+    /// The same of what others can bring about as often as they like: of too much within a minute, nothing is
+    /// told but how much it was.
+    pub fn tell_of_others(&mut self, now: Instant, level: Level, kind: Kind, text: fmt::Arguments<'_>) {
+        self.fabric.chronicle.tell_of_others(now, level, kind, text);
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.fabric.counters

@@ -114,7 +114,7 @@ fn mpserver_takes_all_descriptors_that_it_may_have_and_says_where_those_are_too_
     let mpserver = Running::start("sh", &["-c", &script, MPSERVER, &port, "127.0.0.1", &target], KEYED);
     mpserver.wait_for_lines(
         1,
-        "--max-flows 1000, but this program may open 200 files, and each application takes one: those beyond are refused",
+        "--max-flows 1000, but this program may open 200 files, and each application takes one, besides some of its own: those beyond are refused",
     );
     let _mpclient = setup.mpclient(&[line(setup.server)], KEYED);
     let _echo = Echo::start(setup.target());

@@ -109,6 +109,7 @@ fn forwards_socks5_and_the_listener_carry_5000_a_second_each_and_nothing_strays(
     poll_until(PATIENCE, || streams.iter().all(Stream::is_complete));
     for ((name, rate), stream) in std::iter::zip(std::iter::zip(NAMES, rates), streams) {
         let (there, back) = stream.finish();
+        assert!(rate > f64::from(PER_SECOND) / 2.0, "{name}: {rate:.0} a second were sent");
         println!("{name}: {rate:.0} a second; there: {there:?}; back: {back:?}");
         for direction in [&there, &back] {
             assert_eq!((direction.doubled, direction.altered), (0, 0), "{name}: {direction:?}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mptunnel::tunnel::LISTENER;
 use mptunnel::tunnel::link::{Endpoint, Host as Name, Link, NameId};
 use mptunnel::tunnel::role::{Bridge, ClientRole, Config, Role, ServerRole};
-use mptunnel::tunnel::wire::Reject;
+use mptunnel::tunnel::wire::{Reject, Type};
 
 use crate::sim::host::{Host, is_local};
 use crate::sim::setup::encrypted;
@@ -16,10 +16,9 @@ use crate::sim::setup::encrypted;
 const SECOND: Duration = Duration::from_secs(1);
 /// What each turn takes.
 const TURN: Duration = Duration::from_millis(5);
-/// The types of packets.
-const DATA: u8 = 1;
-const OPEN: u8 = 6;
-const OPENED: u8 = 7;
+const DATA: u8 = Type::Data as u8;
+const OPEN: u8 = Type::Open as u8;
+const OPENED: u8 = Type::Opened as u8;
 
 fn address(ip: [u8; 4], port: u16) -> SocketAddr {
     (ip, port).into()

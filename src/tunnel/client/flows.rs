@@ -164,7 +164,8 @@ impl Client {
 
     /// Says why a target cannot be had, once.
     fn tell(&mut self, now: Instant, target: Target, verdict: Verdict, fabric: &mut Fabric) {
-        let told = (target, verdict);
+        // The limit is the same whatever the target.
+        let told = (if verdict == Verdict::Limit { Target::Default } else { target }, verdict);
         if self.told.contains(&told) || self.told.len() >= TOLD {
             return;
         }
