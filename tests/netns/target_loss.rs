@@ -31,8 +31,8 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Windows that are looked at, after a first one in which everything is new.
 const WINDOWS: usize = 4;
 /// Windows of a scenario, there and back, that may have lost more: the choice is a wager that is won in 995
-/// of 1,000 windows.
-const MISSED: usize = 1;
+/// of 1,000 windows. And a machine that is busy with other tests may stand still for one of them.
+const MISSED: usize = 2;
 
 /// How soon all paths carry at the start, with room for a busy machine.
 const START: Duration = Duration::from_secs(10);

@@ -108,7 +108,7 @@ fn the_programs_call_nothing_that_their_units_forbid() {
     // timeout ends the program, which its tracer would not.
     let traced = |name: &str, args: &[&str]| {
         let trace = in_folder(name);
-        Running::start("strace", &[&["-f", "-qq", "-o", &trace, "timeout", "3"], args].concat(), &[])
+        Running::start("strace", &[&["-f", "-qq", "-o", &trace, "timeout", "10"], args].concat(), &[])
     };
     if tool("strace", &["-V"]).is_none() {
         return;

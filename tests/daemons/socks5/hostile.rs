@@ -64,8 +64,9 @@ fn hundreds_of_hostile_clients_harm_neither_a_stream_nor_those_who_ask_properly(
     assert!(lost as u64 <= sent / 50, "{there:?}; {back:?}");
     let mut control = TcpStream::connect(lab.listen).expect("the proxy listens");
     assert_eq!(say(&mut control, &[5, 1, 0], 2), [5, 0]);
-    // One line a minute, whatever comes.
-    assert_eq!(lab.mpclient.log().matches("a SOCKS5 client at").count(), 1, "{}", lab.mpclient.log());
+    // One line a minute, whatever comes; a machine that is busy may take longer than one.
+    let lines = lab.mpclient.log().matches("a SOCKS5 client at").count();
+    assert!((1..=2).contains(&lines), "{}", lab.mpclient.log());
     let refused = lab.snapshot().socks5.expect("it serves SOCKS5").refused;
     assert!(refused.malformed > 0 && refused.late > 0, "{refused:?}");
 }
