@@ -58,8 +58,9 @@ pub struct Peer {
     pub flows: Flows,
     /// When something authentic last came.
     pub heard: Instant,
-    /// When datagrams were last seen to have passed, either way; that is looked at each second ...
-    active: Instant,
+    /// When datagrams were last seen to have passed, either way, if they ever were; that is looked at each
+    /// second ...
+    active: Option<Instant>,
     /// ... by how many copies of them there have been.
     passed: u64,
     /// Which paths carry, both ways.
@@ -97,7 +98,7 @@ impl Peer {
             paths: Vec::new(),
             flows,
             heard: now,
-            active: now,
+            active: None,
             passed: 0,
             steering: Steering::new(now, Policy::default()),
             chosen: Carriers::default(),
@@ -171,9 +172,10 @@ impl Peer {
         Outlook { bridge, interface: None, status, rtt: None, unanswered: None, overdue }
     }
 
-    /// Whether a client may have gone over to the probes of an idle one: nothing flows either way.
+    /// Whether a client may have gone over to the probes of an idle one: nothing flows either way. After a
+    /// restart of ours it may have long since.
     fn may_be_idle(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.active) + ACTIVE_MARGIN >= IDLE_AFTER
+        self.active.is_none_or(|active| now.saturating_duration_since(active) + ACTIVE_MARGIN >= IDLE_AFTER)
     }
 
     /// How a path of a server's is doing.
@@ -346,7 +348,7 @@ impl Peer {
         }
         let is_old = |session: &Session| now.saturating_duration_since(session.since) >= OPENING;
         if self.passed != passed && self.sessions.current().is_some_and(is_old) {
-            self.active = now;
+            self.active = Some(now);
         }
     }
 
