@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ContextKind;
 use jiff::Zoned;
-use log::{Level, LevelFilter, debug, error, info, warn};
+use log::{Level, LevelFilter, error, info, warn};
 
 use crate::check;
 use crate::config::args::{ClientArgs, ServeArgs, StatusArgs};
@@ -189,7 +189,10 @@ fn report() -> impl FnMut(Occasion, &Snapshot) + Send + 'static {
 fn open_control(name: &str, control: &ControlPath) -> Result<Option<Control>, Failure> {
     let paths = match control {
         ControlPath::Given(path) => {
-            let failed = |error| Failure::Failed(format!("cannot answer at {}: {error}", path.display()));
+            let failed = |error| {
+                let text = format!("cannot make the control socket {} (--control): {error}", path.display());
+                Failure::Failed(text)
+            };
             return Control::open(path).map(Some).map_err(failed);
         }
         ControlPath::Usual(paths) => paths,
@@ -206,7 +209,8 @@ fn open_control(name: &str, control: &ControlPath) -> Result<Option<Control>, Fa
             Err(error) => failures.push(format!("{shown}: {error}")),
         }
     }
-    debug!("\"{name} status\" will not see this one: {}", failures.join("; "));
+    let failures = failures.join("; ");
+    info!("\"{name} status\" will not see this one: {failures}. --control PATH gives it another place");
     Ok(None)
 }
 

@@ -139,7 +139,12 @@ fn silence(others_work: bool, security: &Security) -> Vec<String> {
     }
     let key = if security.keys.is_none() { "no key" } else { "the same key" };
     let encryption = if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" };
-    vec![
+    let mut looked_at = Vec::new();
+    if security.keys.is_none() {
+        looked_at
+            .push("this check has used no key: if mpserver has one, name it with --key-file FILE".to_owned());
+    }
+    looked_at.extend([
         "does mpserver run?".to_owned(),
         format!(
             "does its log say that the key or the encryption differs? It must have {key} and {encryption}; \
@@ -147,7 +152,8 @@ fn silence(others_work: bool, security: &Security) -> Vec<String> {
         ),
         bridge.to_owned(),
         filtered.to_owned(),
-    ]
+    ]);
+    looked_at
 }
 
 #[cfg(test)]
@@ -194,6 +200,7 @@ mod tests {
     fn silence_is_a_matter_of_the_key_only_where_nothing_works() {
         let alone = text(&[Finding::Silent, Finding::Refused]);
         assert!(alone.contains("It must have no key and encryption on"), "{alone}");
+        assert!(alone.contains("  - this check has used no key"), "{alone}");
         assert!(alone.ends_with("0 of 2 bridges work\n"), "{alone}");
         let beside = text(&[Finding::Silent, works(1440, 1440)]);
         assert!(!beside.contains("It must have"), "{beside}");

@@ -111,6 +111,12 @@ pub(super) fn read_keyring(path: &Path) -> Result<Keyring, Mistakes> {
     let (file, octets) = read().map_err(|text| Mistake { place: None, text })?;
     let keyring = parse_keyring(path, &octets)?;
     warn_of_readers("keys file", path, &file);
+    if !octets.ends_with(b"\n") {
+        log::warn!(
+            "the last line of the keys file {} has no end: what is added with \">>\" would become part of it",
+            path.display()
+        );
+    }
     Ok(keyring)
 }
 

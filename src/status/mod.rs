@@ -137,7 +137,12 @@ fn ask(program: Program, paths: &[PathBuf]) -> Result<String, String> {
             Err(error) => failures.push(format!("at {}: {error}", path.display())),
         }
     }
-    Err(format!("no {} answers {}", program.name(), failures.join("; nor ")))
+    Err(format!(
+        "no {} answers {}. Does it run? One of another user answers to him and to root; for one with --control PATH \
+         (a unit of systemd has /run/{0}-NAME/control), give the same here",
+        program.name(),
+        failures.join("; nor ")
+    ))
 }
 
 #[cfg(unix)]

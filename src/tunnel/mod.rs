@@ -76,7 +76,7 @@ use wire::{Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
 
 /// What is said of a setting that is another one in a file that was read anew.
 pub(crate) fn takes_a_restart(setting: &str, now: impl fmt::Display, before: impl fmt::Display) -> String {
-    format!("{setting} is {now} now, which takes a restart: until then it stays {before}")
+    format!("{setting} is {now} now, which takes a restart: until then it is {before}")
 }
 
 /// One end of the tunnel.

@@ -73,7 +73,7 @@ fn what_takes_a_restart_is_named() {
     client.reads(
         &format!("{}\n{}", settings(other), bridge(free_port())),
         &[
-            &format!("listen is {other} now, which takes a restart: until then it stays {}", client.listen),
+            &format!("listen is {other} now, which takes a restart: until then it is {}", client.listen),
             "the key is another one now, which takes a restart of both ends",
             "bridges: 0 as before, 1 new, 1 taken out",
         ],

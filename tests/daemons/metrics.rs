@@ -145,9 +145,7 @@ fn an_address_that_is_taken_is_told_and_a_new_one_takes_a_restart() {
     mpclient.wait_for_lines(1, "listening on");
     setup.configure(&with(at));
     mpclient.signal("HUP");
-    mpclient.wait_for_lines(
-        1,
-        &format!("metrics is {at} now, which takes a restart: until then it stays {other}"),
-    );
+    mpclient
+        .wait_for_lines(1, &format!("metrics is {at} now, which takes a restart: until then it is {other}"));
     assert_eq!(metrics(other).status, 200);
 }

@@ -173,7 +173,10 @@ fn a_live_socket_is_refused_and_a_stale_one_replaced() {
     let listener = UnixListener::bind(&path).expect("a socket");
     let refused = start().finish();
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    let line = format!("mpserver: cannot answer at {}: another process answers there: ", path.display());
+    let line = format!(
+        "mpserver: cannot make the control socket {} (--control): another process answers there: ",
+        path.display()
+    );
     let said = refused.stderr.lines().find(|said| said.starts_with(&line));
     assert!(said.is_some_and(|said| said.contains("--control")), "{refused:?}");
 

@@ -139,7 +139,7 @@ fn known(place: &Place, words: &[String]) -> bool {
         },
         // The bridges' options stand in the examples; here only how to try whether anything passes.
         "socat" => {
-            return ["-t", "-"].contains(&word(1)) || word(1).starts_with("udp4-listen:1194");
+            return ["-t", "-"].contains(&word(1)) || word(3).starts_with("udp4-listen:1194");
         }
         "podman" => return images(place, words),
         // `sh root` runs these in a namespace.

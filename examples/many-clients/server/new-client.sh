@@ -4,7 +4,8 @@
 #     sh new-client.sh carol
 #     scp -p carol.key root@client:/etc/mptunnel/key
 #
-# To put one out, delete its line and have mpserver read the file again (SIGHUP).
+# To put one out, delete its line and have mpserver read the file again (SIGHUP). Where the unit of systemd has
+# keys.conf, the file is /etc/mptunnel/NAME.keys, and `systemctl reload mpserver@NAME` has it read.
 set -eu
 umask 077
 mpserver genkey > "$1.key"
