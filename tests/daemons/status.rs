@@ -54,7 +54,13 @@ fn both_programs_tell_what_their_paths_lose() {
         assert!(poll_until(PATIENCE, enough), "{} counts what comes", program.name());
     }
     for (running, program) in ends {
-        let snapshot = snapshot(running, program);
+        // On a busy machine a path is late for a moment.
+        let mut snapshot = snapshot(running, program);
+        let all_lossy = || {
+            snapshot = self::snapshot(running, program);
+            snapshot.peers[0].paths.iter().all(|path| path.status == Status::Lossy)
+        };
+        assert!(poll_until(PATIENCE, all_lossy), "{}: {snapshot:?}", program.name());
         assert_eq!((snapshot.program, snapshot.encryption, snapshot.key), (program, true, true));
         assert_eq!((snapshot.peers.len(), snapshot.peers[0].paths.len()), (1, 3));
         for path in &snapshot.peers[0].paths {
@@ -63,14 +69,17 @@ fn both_programs_tell_what_their_paths_lose() {
                 // Five standard errors of 2,500 datagrams, and what is said is up to two seconds old.
                 assert!((loss - LOSS).abs() < 0.03, "{}: {path:?}", program.name());
             }
-            assert_eq!(path.status, Status::Lossy, "{}: {path:?}", program.name());
         }
-        let shown = status(running, program, &[]);
+        let mut shown = status(running, program, &[]);
+        let all_lossy = || {
+            shown = status(running, program, &[]);
+            shown.stdout.matches("lossy").count() == 3
+        };
+        assert!(poll_until(PATIENCE, all_lossy), "{shown:?}");
         assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""), "{shown:?}");
         assert!(shown.stdout.starts_with(&format!("{} ", program.name())), "{shown:?}");
         assert!(!shown.stdout.contains('\x1b'), "this is no terminal: {shown:?}");
         assert!(shown.stdout.lines().all(|line| line.chars().count() <= WIDTH), "{shown:?}");
-        assert_eq!(shown.stdout.matches("lossy").count(), 3, "{shown:?}");
         let look = Look { colour: true, now: Zoned::now(), peers: 1 };
         assert!(table(&snapshot, &look).contains("\x1b[33mlossy\x1b[m"));
     }
