@@ -15,6 +15,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Different outcomes kept of a second. More than 8 paths with different fates make; what is beyond
 /// is not counted.
 const OUTCOMES: usize = 128;
+/// ... and of all that is kept, so that a peer whose packets take ever other paths can't make what is asked
+/// expensive.
+const KINDS: usize = 1024;
 
 /// Datagrams that went over the same paths and came by the same; fewer than none where some are taken off
 /// others.
@@ -58,10 +61,16 @@ impl Second {
 struct Sum(BTreeMap<(PathSet, PathSet), i64>);
 
 impl Sum {
-    fn add(&mut self, second: &Second) {
-        for Alike { sent, arrived, count } in second.outcomes() {
-            *self.0.entry((sent, arrived)).or_default() += count;
-        }
+    /// What finds no room is taken out of the second too: only what was added will be subtracted.
+    fn add(&mut self, second: &mut Second) {
+        second.outcomes.retain(|&(sent, arrived, count)| {
+            let kind = (sent, arrived);
+            let fits = self.0.len() < KINDS || self.0.contains_key(&kind);
+            if fits {
+                *self.0.entry(kind).or_default() += i64::from(count);
+            }
+            fits
+        });
     }
 
     fn subtract(&mut self, second: &Second) {
@@ -120,7 +129,7 @@ impl Journal {
         }
         if self.seconds.back().is_none_or(|last| now.saturating_duration_since(last.since) >= SECOND) {
             self.forget(now);
-            if let Some(newest) = self.seconds.back() {
+            if let Some(newest) = self.seconds.back_mut() {
                 self.sum.add(newest);
             }
             self.seconds.push_back(Second { since: now, outcomes: Vec::new() });
@@ -329,6 +338,31 @@ mod tests {
                 assert_eq!(journal.lost_by(now, KEPT, set), expected);
             }
         }
+    }
+
+    #[test]
+    fn kinds_beyond_those_kept_are_not_counted_and_make_room_when_they_are_forgotten() {
+        let begin = begin();
+        let mut journal = Journal::default();
+        let mut rng = StdRng::seed_from_u64(1);
+        for second in 0..1_000 {
+            let now = begin + second * SECOND;
+            for _ in 0..200 {
+                let sent = PathSet(rng.random::<u32>());
+                journal.add(now, Outcome { sent, arrived: sent, weight: 1 });
+            }
+            assert!(journal.sum.0.len() <= KINDS);
+            let single = journal.seconds.iter().map(|second| second.tally(PathSet::NONE));
+            let expected = single.fold(Tally::default(), |mut all, tally| {
+                all.add(tally);
+                all
+            });
+            assert_eq!(journal.lost(now, KEPT), expected);
+        }
+        let last = begin + 1_400 * SECOND;
+        journal.add(last, Outcome { sent: set(&[0]), arrived: set(&[0]), weight: 1 });
+        journal.add(last + SECOND, Outcome { sent: set(&[0]), arrived: PathSet::NONE, weight: 1 });
+        assert_eq!(journal.lost(last + SECOND, KEPT), Tally { sent: 2, lost: 1 });
     }
 
     #[test]
