@@ -16,7 +16,7 @@ use super::probing::IDLE_AFTER;
 use super::session::Session;
 use super::sessions::Sessions;
 use super::set::PathSet;
-use super::snapshot::{Outlook, Status};
+use super::snapshot::{Outlook, Signs, Status};
 use super::steering::Steering;
 use super::waiting::Waiting;
 use super::wire::{ClientId, FlowId, HEADER_LEN, Header, MAX_UDP_LEN, Opened, Reject, SessionId, Whole};
@@ -165,11 +165,15 @@ impl Peer {
     pub fn outlook(&self, now: Instant, number: usize) -> Outlook {
         let link = self.paths[number].link;
         let bridge = link.map_or_else(|| "not proven yet".to_owned(), |link| link.remote.to_string());
+        Outlook { bridge, interface: None, rtt: None, signs: self.signs(now, number) }
+    }
+
+    /// What the server concludes from the probes of a path that come.
+    pub fn signs(&self, now: Instant, number: usize) -> Signs {
         let overdue = self.paths[number].overdue(now, self.may_be_idle(now));
         // A backup's pace changes with what it carries, of which each end knows a half.
         let overdue = Some(overdue).filter(|_| !self.steering.policy.backups.has(number));
-        let status = self.status(now, number);
-        Outlook { bridge, interface: None, status, rtt: None, unanswered: None, overdue }
+        Signs { status: self.status(now, number), unanswered: None, overdue }
     }
 
     /// Whether a client may have gone over to the probes of an idle one: nothing flows either way. After a

@@ -333,10 +333,17 @@ pub struct Outlook {
     pub bridge: String,
     /// What it is tied to.
     pub interface: Option<String>,
-    /// How the path is doing, its losses apart.
-    pub status: Status,
     /// Its round trip.
     pub rtt: Option<RoundTrip>,
+    /// What its probes say.
+    pub signs: Signs,
+}
+
+/// What a path's probes say of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Signs {
+    /// How the path is doing, its losses and what is missing apart.
+    pub status: Status,
     /// Probes in a row that were not answered, if it probes.
     pub unanswered: Option<u32>,
     /// Probes that should have come, if it is probed.

@@ -14,13 +14,26 @@ use super::{Side, Tunnel, journal};
 /// Paths with a higher correlation of their losses fail together.
 const TOGETHER: f64 = 0.2;
 /// Probes in a row that are missing at least where a path is called late ...
-const MISSING: f64 = 5.0;
+const MISSING: u32 = 5;
 /// ... and as many as a path that works loses in a row by this chance: at five probes a second, once in half an hour.
 const BY_CHANCE: f64 = 1e-4;
 
-/// Whether so many missing probes are too many for a path that loses this part of them.
-fn is_late(missing: u32, loss: f64) -> bool {
-    f64::from(missing) >= (BY_CHANCE.ln() / loss.min(0.99).ln()).max(MISSING)
+/// Whether so many probes of a path are missing that it has most likely died. Its losses are asked for only
+/// where some are: that takes long.
+fn is_late(now: Instant, path: usize, peer: &Peer, signs: Signs) -> bool {
+    let missing = signs.unanswered.or(signs.overdue).unwrap_or_default();
+    if signs.status != Status::Up || missing < MISSING {
+        return false;
+    }
+    let journal = peer.steering.journal();
+    let received = |over| journal.lost_by(now, over, PathSet::one(path)).loss();
+    // While nothing flows, what is known is older.
+    let from = received(RECENT).or_else(|| received(journal::KEPT)).unwrap_or_default();
+    let [last_10s, last_5min] = peer.steering.told(path);
+    let to = last_10s.or(last_5min).unwrap_or_default();
+    // An answer needs both ways.
+    let loss = if signs.unanswered.is_some() { 1.0 - (1.0 - from) * (1.0 - to) } else { from };
+    f64::from(missing) >= BY_CHANCE.ln() / loss.min(0.99).ln()
 }
 
 fn whole_view(peer: &Peer, path: usize) -> WholeView {
@@ -58,6 +71,20 @@ impl Tunnel {
         }
     }
 
+    /// How many paths are up, of all peers: as many as [`Self::snapshot`] would say.
+    pub(super) fn up(&self, now: Instant) -> usize {
+        let peers = self.fabric.peers.iter();
+        peers.map(|(_, peer)| (0..peer.paths.len()).filter(|path| self.is_up(now, *path, peer)).count()).sum()
+    }
+
+    fn is_up(&self, now: Instant, path: usize, peer: &Peer) -> bool {
+        let signs = match &self.side {
+            Side::Client(client) => client.signs(now, path, peer),
+            Side::Server(_) => Some(peer.signs(now, path)),
+        };
+        signs.is_some_and(|signs| signs.status == Status::Up && !is_late(now, path, peer, signs))
+    }
+
     fn event_views(&self, now: Instant) -> Vec<EventView> {
         let entries = self.fabric.chronicle.entries();
         let view = |(number, Entry { at, kind, text }): (u64, &Entry)| EventView {
@@ -76,7 +103,8 @@ impl Tunnel {
         let total = journal.total();
         let paths: Vec<_> =
             (0..peer.paths.len()).filter_map(|path| self.path_view(now, path, peer)).collect();
-        let numbers = || paths.iter().map(|path| path.number);
+        // A path that has brought nothing has lost all, if anything: that goes together with nothing.
+        let numbers = || paths.iter().filter(|path| path.copies > 0).map(|path| path.number);
         let pairs = numbers().flat_map(|a| numbers().filter(move |b| a < *b).map(move |b| [a, b]));
         let pairs = pairs.filter_map(|[a, b]| {
             let correlation = journal.correlation(now, journal::KEPT, a, b)?;
@@ -118,14 +146,9 @@ impl Tunnel {
         let steering = &peer.steering;
         let loss = |over| steering.journal().lost_by(now, over, PathSet::one(number)).loss();
         let loss_received = LossView { last_10s: loss(RECENT), last_5min: loss(journal::KEPT) };
-        let up = outlook.status == Status::Up;
+        let up = outlook.signs.status == Status::Up;
+        let late = is_late(now, number, peer, outlook.signs);
         let [last_10s, last_5min] = if up { steering.told(number) } else { [None; 2] };
-        // While nothing flows, what is known is older.
-        let known = [loss_received.last_10s.or(loss_received.last_5min), last_10s.or(last_5min)];
-        let [from, to] = known.map(|loss| loss.unwrap_or_default());
-        let late =
-            outlook.unanswered.is_some_and(|missing| is_late(missing, 1.0 - (1.0 - from) * (1.0 - to)))
-                || outlook.overdue.is_some_and(|missing| is_late(missing, from));
         let lossy = [loss_received.last_10s, last_10s].into_iter().flatten().any(|loss| loss > BEARABLE);
         let first: u64 = steering.brought().iter().map(|path| path.first).sum();
         let brought = steering.brought().get(number).copied().unwrap_or_default();
@@ -138,15 +161,15 @@ impl Tunnel {
             bridge: outlook.bridge,
             interface: outlook.interface,
             state: if steering.policy.backups.has(number) { State::Backup } else { State::Use },
-            status: match outlook.status {
+            status: match outlook.signs.status {
                 Status::Up if late => Status::Late,
                 Status::Up if lossy => Status::Lossy,
                 status => status,
             },
             chosen: steering.chosen().has(number),
             rtt: outlook.rtt.map(RttView::from),
-            unanswered: outlook.unanswered,
-            overdue: outlook.overdue,
+            unanswered: outlook.signs.unanswered,
+            overdue: outlook.signs.overdue,
             loss_received,
             loss_sent: LossView { last_10s, last_5min },
             largest_whole: whole_view(peer, number),

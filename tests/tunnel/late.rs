@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mptunnel::tunnel::health::Health;
 use mptunnel::tunnel::snapshot::{Snapshot, Status};
 
 use crate::sim::Sim;
@@ -13,10 +14,18 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// At both ends, of each path; of none where the server does not know the client.
 fn statuses(sim: &Sim) -> [Vec<Status>; 2] {
-    let of = |snapshot: Snapshot| {
+    let of = |snapshot: Snapshot| -> Vec<Status> {
         snapshot.peers.iter().flat_map(|peer| peer.paths.iter().map(|path| path.status)).collect()
     };
-    sim.snapshots().map(of)
+    let statuses = sim.snapshots().map(of);
+    for (tunnel, statuses) in [sim.client(0), sim.server()].into_iter().zip(&statuses) {
+        let counted = match tunnel.health(sim.instant()) {
+            Health::Client { up, .. } | Health::Server { up, .. } => up,
+        };
+        let up = statuses.iter().filter(|status| matches!(status, Status::Up | Status::Lossy)).count();
+        assert_eq!(counted, up, "a service manager is told the same: {statuses:?}");
+    }
+    statuses
 }
 
 #[test]
@@ -41,6 +50,31 @@ fn a_path_that_has_died_is_late_soon_at_both_ends_whatever_it_lost_before() {
             println!("{loss}: {late:?}");
             assert!(late.iter().all(|late| late.is_some_and(|late| late <= within_s)), "{loss}: {late:?}");
         }
+    }
+}
+
+#[test]
+fn a_path_that_dies_while_nothing_flows_is_not_up_within_six_seconds_at_both_ends() {
+    for seed in 0..10 {
+        let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0), (60, 0.0)]).connect(seed);
+        let streams = sim.streams(APP, 100);
+        sim.run_for(SECOND * 5);
+        sim.stop(streams);
+        sim.run_for(SECOND * 90);
+        sim.bridges[1].set_dead(true);
+        let dead = sim.now;
+        let mut noticed = [None; 2];
+        while noticed.contains(&None) && sim.now - dead < SECOND * 10 {
+            sim.run_for(STEP);
+            for (noticed, statuses) in noticed.iter_mut().zip(statuses(&sim)) {
+                if statuses[1] != Status::Up {
+                    noticed.get_or_insert(((sim.now - dead).as_secs_f64(), statuses[1]));
+                }
+            }
+        }
+        println!("{noticed:?}");
+        let is_soon = |noticed: Option<(f64, Status)>| noticed.is_some_and(|(after_s, _)| after_s <= 6.0);
+        assert!(noticed.into_iter().all(is_soon), "{noticed:?}");
     }
 }
 

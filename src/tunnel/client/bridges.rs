@@ -17,7 +17,7 @@ use crate::tunnel::path::Path;
 use crate::tunnel::peer::Peer;
 use crate::tunnel::probing::Probes;
 use crate::tunnel::role::{Bridge, Copies};
-use crate::tunnel::snapshot::{Outlook, Status};
+use crate::tunnel::snapshot::{Outlook, Signs, Status};
 
 /// A path is not looked up while fewer of its probes than this were not answered: one packet is easily lost.
 const DOUBT_PROBES: u32 = 2;
@@ -152,6 +152,17 @@ impl Client {
 
     /// How a path is doing, by the replies that come. `None` where a bridge was taken out.
     pub fn outlook(&self, now: Instant, path: usize, peer: &Peer) -> Option<Outlook> {
+        let Bridge { endpoint, bind, .. } = self.ways[path].as_ref()?.bridge();
+        Some(Outlook {
+            bridge: endpoint.to_string(),
+            interface: bind.as_ref().map(ToString::to_string),
+            rtt: self.probing.round_trip(path),
+            signs: self.signs(now, path, peer)?,
+        })
+    }
+
+    /// What is concluded from the replies of a path that come. `None` where a bridge was taken out.
+    pub fn signs(&self, now: Instant, path: usize, peer: &Peer) -> Option<Signs> {
         let way = self.ways[path].as_ref()?;
         let Path { link, heard, .. } = &peer.paths[path];
         let age = heard.map(|heard| now.saturating_duration_since(heard));
@@ -166,15 +177,8 @@ impl Client {
             Some(_) if heard.is_none() && !self.probing.is_silent(path) => Status::Probing,
             _ => Status::Silent,
         };
-        let Bridge { endpoint, bind, .. } = way.bridge();
-        Some(Outlook {
-            bridge: endpoint.to_string(),
-            interface: bind.as_ref().map(ToString::to_string),
-            status,
-            rtt: self.probing.round_trip(path),
-            unanswered: Some(self.probing.unanswered_in_a_row(path)),
-            overdue: None,
-        })
+        let unanswered = Some(self.probing.unanswered_in_a_row(path));
+        Some(Signs { status, unanswered, overdue: None })
     }
 
     /// How many bridges there are.
