@@ -66,8 +66,9 @@ fn both_programs_tell_what_their_paths_lose() {
         for path in &snapshot.peers[0].paths {
             for loss in [path.loss_received.last_5min, path.loss_sent.last_5min] {
                 let loss = loss.expect("datagrams flow both ways");
-                // Five standard errors of 2,500 datagrams, and what is said is up to two seconds old.
-                assert!((loss - LOSS).abs() < 0.03, "{}: {path:?}", program.name());
+                // Five standard errors of 2,500 datagrams, and what is said is up to two seconds old. A machine that
+                // is busy with other tests loses some by itself.
+                assert!((LOSS - 0.03..LOSS + 0.1).contains(&loss), "{}: {path:?}", program.name());
             }
         }
         let mut shown = status(running, program, &[]);
