@@ -204,15 +204,11 @@ impl Answering {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-
-    use rand::{SeedableRng, rngs::StdRng};
+    use std::net::{Ipv4Addr, TcpStream};
 
     use super::super::http::{Content, Missing};
     use super::*;
     use crate::tunnel::Tunnel;
-    use crate::tunnel::keyring::Keys;
-    use crate::tunnel::role::{Config, Security, ServerRole};
 
     /// A site that takes long to make something of a snapshot.
     struct Slow {
@@ -265,9 +261,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_panicked_is_noticed_in_a_turn() {
-        let role = ServerRole::new(([127, 0, 0, 1], 1).into(), SocketAddr::from(([127, 0, 0, 1], 2)).into());
-        let config = Config { role: role.into(), security: Security { encrypt: true, keys: Keys::None } };
-        let tunnel = Tunnel::new(clock(), config, StdRng::seed_from_u64(1));
+        let tunnel = Tunnel::quiet_server(clock());
         let poll = Poll::new().expect("a poll");
         let waker = Arc::new(Waker::new(poll.registry(), END).expect("a waker"));
         let mut doors = Doors::default();
@@ -286,10 +280,7 @@ mod tests {
 
     #[test]
     fn the_loop_goes_on_while_something_is_made_of_a_snapshot_and_ends_whoever_waits() {
-        let [listen, target] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let role = ServerRole::new(listen, target.into());
-        let config = Config { role: role.into(), security: Security { encrypt: true, keys: Keys::None } };
-        let tunnel = Tunnel::new(clock(), config, StdRng::seed_from_u64(1));
+        let tunnel = Tunnel::quiet_server(clock());
         let mut poll = Poll::new().expect("a poll");
         let waker = Arc::new(Waker::new(poll.registry(), END).expect("a waker"));
         let door = HttpDoor::open((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
@@ -315,7 +306,7 @@ mod tests {
         let_it.send(()).expect("it waits");
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("an answer, and its end");
-        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(&listen.to_string()), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("127.0.0.1:1"), "{answer}");
 
         // The next one waits for a snapshot that the loop does not give any more.
         let mut client = ask();

@@ -71,25 +71,17 @@ pub(crate) fn following(last: Instant, every: Duration, now: Instant) -> Instant
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
     use std::sync::mpsc;
-
-    use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
     use crate::tunnel::Tunnel;
-    use crate::tunnel::keyring::Keys;
-    use crate::tunnel::role::{Config, Security, ServerRole};
 
     #[test]
     fn an_interval_is_summed_up_once_and_another_one_counts_from_when_it_was_set() {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let [listen, target] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let role = ServerRole::new(listen, target.into());
-        let config = Config { role: role.into(), security: Security { encrypt: true, keys: Keys::None } };
-        let tunnel = Tunnel::new(begin, config, StdRng::seed_from_u64(1));
+        let tunnel = Tunnel::quiet_server(begin);
         let (sender, told) = mpsc::channel();
         let mut reports = Reports::none();
         reports.tell_with(move |occasion, _| sender.send(occasion).expect("the test listens"));

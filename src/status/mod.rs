@@ -174,15 +174,10 @@ fn ask_at(_: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
     use std::time::Instant;
-
-    use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
     use crate::tunnel::Tunnel;
-    use crate::tunnel::keyring::Keys;
-    use crate::tunnel::role::{Config, Security, ServerRole};
 
     #[test]
     fn what_is_drawn_in_place_leaves_nothing_of_what_was_there() {
@@ -203,12 +198,9 @@ mod tests {
 
     #[test]
     fn a_snapshot_of_another_schema_is_not_shown_as_if_it_were_of_this_one() {
-        let [listen, target] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let role = ServerRole::new(listen, target.into());
-        let config = Config { role: role.into(), security: Security { encrypt: true, keys: Keys::None } };
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let now = Instant::now();
-        let mut snapshot = Tunnel::new(now, config, StdRng::seed_from_u64(1)).snapshot(now);
+        let mut snapshot = Tunnel::quiet_server(now).snapshot(now);
         let json = |snapshot: &Snapshot| serde_json::to_string(snapshot).expect("a snapshot is JSON");
         assert!(read(&json(&snapshot), false).is_ok());
         (snapshot.schema, snapshot.version) = (SCHEMA + 1, "9.9.9".to_owned());

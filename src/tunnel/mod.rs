@@ -389,3 +389,16 @@ impl Tunnel {
         }
     }
 }
+
+#[cfg(test)]
+impl Tunnel {
+    /// A server that nobody has spoken with, for tests of what is made of a tunnel. It listens on 127.0.0.1:1.
+    pub(crate) fn quiet_server(now: Instant) -> Self {
+        use rand::SeedableRng;
+
+        let [listen, target] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let role = role::ServerRole::new(listen, target.into()).into();
+        let security = role::Security { encrypt: true, keys: keyring::Keys::None };
+        Self::new(now, Config { role, security }, StdRng::seed_from_u64(1))
+    }
+}

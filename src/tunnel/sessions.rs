@@ -46,7 +46,7 @@ impl Sessions {
         self.current.as_mut()
     }
 
-    /// Whether datagrams leave in this session.
+    /// Whether it is the session that datagrams leave in.
     #[inline]
     pub fn is_current(&self, id: SessionId) -> bool {
         self.current.as_ref().is_some_and(|session| session.local_id == id)

@@ -105,14 +105,8 @@ fn json(shown: &impl Serialize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
-    use rand::{SeedableRng, rngs::StdRng};
-
     use super::*;
     use crate::tunnel::Tunnel;
-    use crate::tunnel::keyring::Keys;
-    use crate::tunnel::role::{Config, Security, ServerRole};
 
     /// A site with a tunnel, at a time in seconds.
     struct Shown {
@@ -125,11 +119,7 @@ mod tests {
         fn new() -> Self {
             #[expect(clippy::disallowed_methods, reason = "any instant will do")]
             let begin = Instant::now();
-            let [listen, target] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-            let role = ServerRole::new(listen, target.into()).into();
-            let config = Config { role, security: Security { encrypt: true, keys: Keys::None } };
-            let tunnel = Tunnel::new(begin, config, StdRng::seed_from_u64(1));
-            Self { web: Web::default(), tunnel, begin }
+            Self { web: Web::default(), tunnel: Tunnel::quiet_server(begin), begin }
         }
 
         fn at(&self, seconds: f64) -> Instant {

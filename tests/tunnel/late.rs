@@ -28,6 +28,41 @@ fn statuses(sim: &Sim) -> [Vec<Status>; 2] {
     statuses
 }
 
+/// The second bridge dies. Returns how many seconds it takes until its path is as asked for, and what it is then, at each
+/// end; nothing where it is not by the limit.
+fn seconds_until(
+    sim: &mut Sim,
+    limit: Duration,
+    is_it: impl Fn(Status) -> bool,
+) -> [Option<(f64, Status)>; 2] {
+    sim.bridges[1].set_dead(true);
+    let dead = sim.now;
+    let mut noticed = [None; 2];
+    while noticed.contains(&None) && sim.now - dead < limit {
+        sim.run_for(STEP);
+        for (noticed, statuses) in noticed.iter_mut().zip(statuses(sim)) {
+            if is_it(statuses[1]) {
+                noticed.get_or_insert(((sim.now - dead).as_secs_f64(), statuses[1]));
+            }
+        }
+    }
+    noticed
+}
+
+fn are_all_within(limit_s: f64, noticed: [Option<(f64, Status)>; 2]) -> bool {
+    noticed.iter().all(|noticed| noticed.is_some_and(|(after_s, _)| after_s <= limit_s))
+}
+
+/// A tunnel of three good paths over which nothing has flowed for a while, after so many datagrams a second.
+fn idle(seed: u64, rate: u32) -> Sim {
+    let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0), (60, 0.0)]).connect(seed);
+    let streams = sim.streams(APP, rate);
+    sim.run_for(SECOND * 5);
+    sim.stop(streams);
+    sim.run_for(SECOND * 90);
+    sim
+}
+
 #[test]
 fn a_path_that_has_died_is_late_soon_at_both_ends_whatever_it_lost_before() {
     // A page asks once a second, so 2 s here are 3 s there.
@@ -36,19 +71,10 @@ fn a_path_that_has_died_is_late_soon_at_both_ends_whatever_it_lost_before() {
             let mut sim = Setup::paths(&[(20, loss), (40, loss), (60, loss)]).connect(seed);
             sim.streams(APP, 100);
             sim.run_for(SECOND * 20);
-            sim.bridges[1].set_dead(true);
-            let dead = sim.now;
-            let mut late = [None; 2];
-            while late.contains(&None) && sim.now - dead < SECOND * 5 {
-                sim.run_for(STEP);
-                for (late, statuses) in late.iter_mut().zip(statuses(&sim)) {
-                    if matches!(statuses[1], Status::Late | Status::Silent) {
-                        late.get_or_insert((sim.now - dead).as_secs_f64());
-                    }
-                }
-            }
+            let is_late = |status| matches!(status, Status::Late | Status::Silent);
+            let late = seconds_until(&mut sim, SECOND * 5, is_late);
             println!("{loss}: {late:?}");
-            assert!(late.iter().all(|late| late.is_some_and(|late| late <= within_s)), "{loss}: {late:?}");
+            assert!(are_all_within(within_s, late), "{loss}: {late:?}");
         }
     }
 }
@@ -56,25 +82,10 @@ fn a_path_that_has_died_is_late_soon_at_both_ends_whatever_it_lost_before() {
 #[test]
 fn a_path_that_dies_while_nothing_flows_is_not_up_within_six_seconds_at_both_ends() {
     for seed in 0..10 {
-        let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0), (60, 0.0)]).connect(seed);
-        let streams = sim.streams(APP, 100);
-        sim.run_for(SECOND * 5);
-        sim.stop(streams);
-        sim.run_for(SECOND * 90);
-        sim.bridges[1].set_dead(true);
-        let dead = sim.now;
-        let mut noticed = [None; 2];
-        while noticed.contains(&None) && sim.now - dead < SECOND * 10 {
-            sim.run_for(STEP);
-            for (noticed, statuses) in noticed.iter_mut().zip(statuses(&sim)) {
-                if statuses[1] != Status::Up {
-                    noticed.get_or_insert(((sim.now - dead).as_secs_f64(), statuses[1]));
-                }
-            }
-        }
+        let mut sim = idle(seed, 100);
+        let noticed = seconds_until(&mut sim, SECOND * 10, |status| status != Status::Up);
         println!("{noticed:?}");
-        let is_soon = |noticed: Option<(f64, Status)>| noticed.is_some_and(|(after_s, _)| after_s <= 6.0);
-        assert!(noticed.into_iter().all(is_soon), "{noticed:?}");
+        assert!(are_all_within(6.0, noticed), "{noticed:?}");
     }
 }
 
@@ -116,11 +127,7 @@ fn a_path_that_works_is_hardly_ever_late_though_it_loses_and_though_nothing_flow
 #[test]
 fn a_path_that_works_is_not_late_while_an_idle_client_finds_a_restarted_server_nor_when_it_changes_keys() {
     for seed in 0..5 {
-        let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0), (60, 0.0)]).connect(seed);
-        let streams = sim.streams(APP, 25);
-        sim.run_for(SECOND * 5);
-        sim.stop(streams);
-        sim.run_for(SECOND * 90);
+        let mut sim = idle(seed, 25);
         sim.kill_server();
         sim.run_for(SECOND * 2);
         sim.start_server();
