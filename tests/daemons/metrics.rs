@@ -3,11 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
-use serde_json::Value;
-
+use super::prometheus::Prometheus;
 use super::setup::{KEYED, Setup, V4, free_address, free_port, lines, wait_until_all_carry};
 use crate::http::{Answer, get, request};
-use crate::lossy_bridge::Faults;
+use crate::lossy_bridge::{Faults, LossyBridge};
 use crate::process::{MPCLIENT, PATIENCE, Running};
 use crate::programs::{TOOLS, find};
 use crate::wait::poll_until;
@@ -17,16 +16,17 @@ fn metrics(at: SocketAddr) -> Answer {
 }
 
 /// The tunnel's two programs, with their metrics, over three bridges that lose.
-struct Tunnel {
-    setup: Setup,
-    bridges: [crate::lossy_bridge::LossyBridge; 3],
-    at: [SocketAddr; 2],
-    _mpclient: Running,
+pub(super) struct Tunnel {
+    pub(super) setup: Setup,
+    pub(super) bridges: [LossyBridge; 3],
+    /// Where mpclient and mpserver are asked.
+    pub(super) at: [SocketAddr; 2],
+    pub(super) mpclient: Running,
     _mpserver: Running,
 }
 
 impl Tunnel {
-    fn start(name: &str, loss: f64) -> Self {
+    pub(super) fn start(name: &str, loss: f64) -> Self {
         let setup = Setup::new(name, V4);
         let bridges = setup.three_bridges(Faults { loss, ..Faults::default() });
         let at = [free_address(), free_address()];
@@ -34,7 +34,7 @@ impl Tunnel {
         let mpserver = setup.mpserver_and(&["--metrics", &named[1]], KEYED);
         let configured = [&lines(&bridges)[..], &[format!("metrics = {}", named[0])]].concat();
         let mpclient = setup.mpclient(&configured, KEYED);
-        Self { setup, bridges, at, _mpclient: mpclient, _mpserver: mpserver }
+        Self { setup, bridges, at, mpclient, _mpserver: mpserver }
     }
 }
 
@@ -56,31 +56,16 @@ fn prometheus_takes_the_metrics_of_both_programs() {
         assert!(check.status.success() && check.stderr.is_empty(), "{check:?}\n{}", answer.body);
     }
 
-    let [client, server] = tunnel.at;
-    let scrape = format!(
-        "scrape_configs:\n- job_name: mptunnel\n  scrape_interval: 1s\n  static_configs:\n  \
-         - targets: ['{client}', '{server}']\n"
-    );
-    let file = tunnel.setup.write("prometheus.yml", &scrape);
-    let data = tunnel.setup.folder("prometheus");
-    let at = free_address();
-    let options =
-        ["--config.file", &file, "--storage.tsdb.path", &data, "--web.listen-address", &at.to_string()];
-    let _prometheus = Running::start("prometheus", &options, &[]);
-    let results = |query: &str| -> Vec<Value> {
-        let answer = get(at, &format!("/api/v1/query?query={query}")).ok();
-        let json = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
-        json.and_then(|json| json["data"]["result"].as_array().cloned()).unwrap_or_default()
-    };
+    let prometheus = Prometheus::start(&tunnel.setup, tunnel.at, &[]);
     for (query, count) in [
-        ("up==1", 2),
+        ("up == 1", 2),
         ("mptunnel_build_info", 2),
         ("mptunnel_path_rtt_seconds", 3),
-        ("mptunnel_path_loss_ratio%7Bwindow=%2210s%22%7D%3E0", 12),
-        ("rate(mptunnel_path_received_copies_total%5B10s%5D)%3E0", 6),
+        ("mptunnel_path_loss_ratio{window=\"10s\"} > 0", 12),
+        ("rate(mptunnel_path_received_copies_total[10s]) > 0", 6),
     ] {
-        let complete = || results(query).len() == count;
-        assert!(poll_until(PATIENCE, complete), "{query}, for {count}: {:?}", results(query));
+        let complete = || prometheus.results(query).len() == count;
+        assert!(poll_until(PATIENCE, complete), "{query}, for {count}: {:?}", prometheus.results(query));
     }
     stream.finish();
 }

@@ -12,6 +12,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 
+mod alarms;
 mod apart;
 mod bridges;
 mod check;
@@ -35,6 +36,7 @@ mod loss;
 mod metrics;
 mod mismatch;
 mod page;
+mod prometheus;
 mod returning;
 #[cfg(target_os = "linux")]
 mod secrets;

@@ -1,4 +1,4 @@
-//! The dashboard and the configuration in `examples/grafana`.
+//! The dashboard, the alarms and the configuration in `examples/grafana`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,6 +10,28 @@ use super::metrics::{names, snapshot};
 use crate::programs::{TOOLS, find};
 
 const DASHBOARD: &str = include_str!("../../examples/grafana/mptunnel.json");
+const RULES: [&str; 2] = [
+    include_str!("../../examples/grafana/rules.yml"),
+    include_str!("../../examples/grafana/rules-clients.yml"),
+];
+
+/// A file of the source.
+macro_rules! source {
+    ($path:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/", $path)
+    };
+}
+
+/// The metrics that a text names.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
+    words.filter(|word| word.starts_with("mptunnel_")).map(str::to_owned).collect()
+}
+
+fn promtool(args: &[&str]) {
+    let output = Command::new("promtool").args(args).output().expect("promtool starts");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
 
 /// What the dashboard asks Prometheus for, its variables replaced as Grafana does, and what `docs/metrics.md` shows.
 fn expressions() -> Vec<String> {
@@ -29,9 +51,7 @@ fn expressions() -> Vec<String> {
 fn the_dashboard_asks_for_metrics_that_are_served_and_in_the_language_of_prometheus() {
     let served = names(&metrics::text(&snapshot()));
     let expressions = expressions();
-    let words =
-        expressions.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
-    let asked: BTreeSet<_> = words.filter(|word| word.starts_with("mptunnel_")).map(str::to_owned).collect();
+    let asked = metrics_in(&expressions.join("\n"));
     assert!(asked.len() > 10, "{asked:?}");
     assert!(asked.is_subset(&served), "not served: {:?}", asked.difference(&served));
     if find("promtool", TOOLS).is_none() {
@@ -46,10 +66,40 @@ fn the_dashboard_asks_for_metrics_that_are_served_and_in_the_language_of_prometh
     let file = folder.join("grafana-rules.yml");
     std::fs::write(&file, format!("groups:\n- name: dashboard\n  rules:\n{rules}"))
         .expect("a file is written");
-    let check = |args: &[&str]| {
-        let check = Command::new("promtool").args(args).output().expect("promtool starts");
-        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    promtool(&["check", "rules", "--lint=none", file.to_str().expect("test files have plain names")]);
+    promtool(&["check", "config", source!("examples/grafana/prometheus.yml")]);
+}
+
+#[test]
+fn each_alarm_fires_in_its_case_and_not_in_others() {
+    let served = names(&metrics::text(&snapshot()));
+    let cases = include_str!("alarms.yml");
+    // A case without `exp_alerts`, which would be on a line of its own, is one in which nothing fires.
+    let named = |line: &str| {
+        line.trim_start().trim_start_matches("- ").strip_prefix("alertname: ").map(str::to_owned)
     };
-    check(&["check", "rules", "--lint=none", file.to_str().expect("test files have plain names")]);
-    check(&["check", "config", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/grafana/prometheus.yml")]);
+    let fire: BTreeSet<_> = cases.lines().filter_map(named).collect();
+    let quiet =
+        |line: &str| Some(line.split_once(", alertname: ")?.1.trim_end_matches([' ', '}']).to_owned());
+    let quiet: BTreeSet<_> = cases.lines().filter_map(quiet).collect();
+    let mut alarms = BTreeSet::new();
+    for rules in RULES {
+        let asked = metrics_in(rules);
+        assert!(asked.is_subset(&served), "not served: {:?}", asked.difference(&served));
+        alarms.extend(
+            rules.lines().filter_map(|line| line.split_once("alert: ")).map(|(_, name)| name.to_owned()),
+        );
+    }
+    assert_eq!(
+        (&fire, &quiet),
+        (&alarms, &alarms),
+        "each has a case in which it fires, and one in which not"
+    );
+    if find("promtool", TOOLS).is_none() {
+        return;
+    }
+    for rules in [source!("examples/grafana/rules.yml"), source!("examples/grafana/rules-clients.yml")] {
+        promtool(&["check", "rules", rules]);
+    }
+    promtool(&["test", "rules", source!("tests/web/alarms.yml")]);
 }
