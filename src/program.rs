@@ -10,17 +10,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ContextKind;
 use jiff::Zoned;
-use log::{Level, LevelFilter, error, info, warn};
+use log::{Level, LevelFilter, info, warn};
 
 use crate::check;
 use crate::config::args::{ClientArgs, ServeArgs, StatusArgs};
-use crate::config::{self, ControlPath, Mistakes, Settings, Variables};
+use crate::config::{self, ControlPath, Every, Mistakes, Settings, Variables};
 use crate::net::{self, Control, ControlError, EventLoop, HttpDoor, Occasion, Reread, StartError};
-use crate::status::{self, Look, Summary};
+use crate::status::{self, Look, Summary, plural};
+use crate::tunnel::change::Change;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::role::{Role, Security};
 use crate::tunnel::snapshot::{Program, Snapshot};
-use crate::tunnel::takes_a_restart;
 use crate::web::Web;
 
 /// Wrong use: another start will fail in the same way until the user changes something.
@@ -243,16 +243,31 @@ pub fn check(args: &ClientArgs) -> Result<(), Failure> {
     }
 }
 
-/// Reads an mpclient's configuration again, while it runs with this key and serves metrics here. Mistakes go
-/// to the log.
-pub fn reload(args: &ClientArgs, running: &Security, metrics: Option<SocketAddr>) -> Reread {
-    let read = config::client_again(args, &Variables::from_env(), running);
-    let asked = read.as_ref().map_or(metrics, |settings| settings.metrics);
-    if asked != metrics {
-        let named = |address: Option<SocketAddr>| address.map_or("nowhere".into(), |at| at.to_string());
-        warn!("{}", takes_a_restart("metrics", named(asked), named(metrics)));
+/// What an mpclient runs with that its tunnel does not know.
+pub struct Running {
+    security: Security,
+    metrics: Option<SocketAddr>,
+    report_every: Every,
+}
+
+impl Running {
+    /// As it starts.
+    pub fn with(settings: &Settings) -> Self {
+        let Settings { config, metrics, report_every, .. } = settings;
+        Self { security: config.security.clone(), metrics: *metrics, report_every: *report_every }
     }
-    tell_of_reading(&args.config, read)
+
+    /// Reads the configuration again. Mistakes go to the log.
+    pub fn reload(&mut self, args: &ClientArgs) -> Reread {
+        let read = config::client_again(args, &Variables::from_env(), &self.security);
+        let mut changes = Vec::new();
+        if let Ok(Settings { metrics, report_every, .. }) = read {
+            changes.extend(Change::of_start("metrics", metrics, self.metrics));
+            changes.extend(Change::of_value("summary", report_every, self.report_every));
+            self.report_every = report_every;
+        }
+        tell_of_reading(&args.config, read, changes)
+    }
 }
 
 /// Reads an mpserver's keys again, while it runs, if it has a file of them. Mistakes go to the log.
@@ -260,24 +275,28 @@ pub fn reload_keys(args: &ServeArgs) -> Reread {
     let Some(keys) = &args.keys else {
         let text = "SIGHUP changes nothing here: without --keys, mpserver's settings are its arguments, which \
                     take a restart";
-        return Reread { text: text.to_owned(), level: Level::Info, news: None };
+        return Reread::Nothing { text: text.to_owned(), level: Level::Info, more: Vec::new() };
     };
-    tell_of_reading(keys, config::server_again(args, &Variables::from_env()))
+    tell_of_reading(keys, config::server_again(args, &Variables::from_env()), Vec::new())
 }
 
-/// What is to be said of reading a file again. Its mistakes are said one by one.
-fn tell_of_reading(file: &Path, read: Result<Settings, Mistakes>) -> Reread {
-    let file = file.display();
+/// What is to be said of reading a file again.
+fn tell_of_reading(file: &Path, read: Result<Settings, Mistakes>, changes: Vec<Change>) -> Reread {
     match read {
-        Ok(Settings { config, report_every, .. }) => Reread {
-            text: format!("{file} was read again"),
-            level: Level::Info,
-            news: Some((config, report_every.0)),
-        },
+        Ok(Settings { config, report_every, .. }) => {
+            let file = file.display().to_string();
+            Reread::News { file, config: Box::new(config), report_every: report_every.0, changes }
+        }
         Err(mistakes) => {
-            mistakes.iter().for_each(|mistake| error!("{mistake}"));
-            let text = format!("{file} was read again, and has mistakes: nothing is changed");
-            Reread { text, level: Level::Error, news: None }
+            let mut mistakes = mistakes.iter().map(ToString::to_string);
+            let first = mistakes.next().unwrap_or_default();
+            let more: Vec<_> = mistakes.collect();
+            let behind = match more.len() {
+                0 => String::new(),
+                count => format!(" (and {}, which the log names)", plural(count as u64, "more mistake")),
+            };
+            let text = format!("SIGHUP changed nothing: {first}{behind}");
+            Reread::Nothing { text, level: Level::Error, more }
         }
     }
 }

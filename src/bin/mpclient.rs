@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use mptunnel::config::args::{ClientCommand, ClientCommandLine};
 use mptunnel::config::{self, Variables};
-use mptunnel::program;
+use mptunnel::program::{self, Running};
 use mptunnel::tunnel::snapshot::Program;
 
 fn main() -> ExitCode {
@@ -13,9 +13,8 @@ fn main() -> ExitCode {
         (Some(ClientCommand::Check(args)), _) => program::check(&args),
         (None, Some(args)) => {
             let settings = config::client(&args, &Variables::from_env())?;
-            let security = settings.config.security.clone();
-            let metrics = settings.metrics;
-            program::serve(settings, move || program::reload(&args, &security, metrics))
+            let mut running = Running::with(&settings);
+            program::serve(settings, move || running.reload(&args))
         }
         (None, None) => unreachable!("clap asks for the file where there is no command"),
     })

@@ -12,6 +12,7 @@
 //! of this kind. Lines are octets, not text: remarks in an old file may be in any encoding.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -47,20 +48,13 @@ pub(super) struct ClientFile {
     pub(super) warnings: Vec<Mistake>,
 }
 
-/// Reads a configuration file.
-pub(super) fn read(path: &Path) -> Result<ClientFile, Mistakes> {
-    match file::read(path) {
-        Ok((_, octets)) => parse(path, &octets),
-        Err(error) => Err(Mistake {
-            place: None,
-            text: format!(
-                "cannot read the configuration file {}: {error}; name a file that has a line \"HOST PORT\" \
-                 for each bridge",
-                path.display()
-            ),
-        }
-        .into()),
-    }
+/// What is said of a configuration file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Mistake {
+    let text = format!(
+        "cannot read the configuration file {}: {error}; name a file that has a line \"HOST PORT\" for each bridge",
+        path.display()
+    );
+    Mistake { place: None, text }
 }
 
 /// Reads the contents of the configuration file of this name.

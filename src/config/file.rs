@@ -1,10 +1,12 @@
 //! Reading a small file that a user named, which may be anything: a folder, a device, a disk image.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
+
+use super::Mistake;
 
 /// The most octets a configuration or key file may have. The largest sensible one has a few
 /// kilobytes; a limit keeps `/dev/zero` from filling the memory.
@@ -32,6 +34,26 @@ pub(super) fn read(path: &Path) -> io::Result<(File, Zeroizing<Vec<u8>>)> {
 /// have a second reader wait.
 pub(super) fn is_pipe(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// What is said of something else than a file, where it is to be read again.
+pub(super) fn not_read_again(path: &Path) -> Mistake {
+    let text = format!("{} is no file that could be read again: restart instead", path.display());
+    Mistake { place: None, text }
+}
+
+/// What is said of a file that could be read at the start.
+pub(super) fn unreadable_again(what: &str, path: &Path, error: &io::Error) -> Mistake {
+    let remedy = match error.kind() {
+        ErrorKind::NotFound => "put it back",
+        ErrorKind::PermissionDenied => "let the user that runs this program read it (chown)",
+        _ => "mend it",
+    };
+    let text = format!(
+        "the {what} {} cannot be read any more: {error}; {remedy}, and send SIGHUP again",
+        path.display()
+    );
+    Mistake { place: None, text }
 }
 
 /// The contents without the mark that some editors put in front of UTF-8.

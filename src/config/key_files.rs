@@ -101,14 +101,15 @@ pub(super) fn warn_of_readers(what: &str, path: &Path, file: &File) {
 #[cfg(not(unix))]
 pub(super) fn warn_of_readers(_: &str, _: &Path, _: &File) {}
 
-/// Reads a file with a line `NAME KEY` for each client.
-pub(super) fn read_keyring(path: &Path) -> Result<Keyring, Mistakes> {
+/// Reads a file with a line `NAME KEY` for each client, for the first time or again.
+pub(super) fn read_keyring(path: &Path, again: bool) -> Result<Keyring, Mistakes> {
     let remedy = "write a line \"NAME KEY\" for each client, with a key of \"mpserver genkey\"";
-    let read = || {
-        refuse_key(path)?;
-        file::read(path).map_err(|error| cannot_read("keys file", path, &error, remedy))
-    };
-    let (file, octets) = read().map_err(|text| Mistake { place: None, text })?;
+    let at_start = |text| Mistake { place: None, text };
+    refuse_key(path).map_err(at_start)?;
+    let (file, octets) = file::read(path).map_err(|error| match again {
+        true => file::unreadable_again("keys file", path, &error),
+        false => at_start(cannot_read("keys file", path, &error, remedy)),
+    })?;
     let keyring = parse_keyring(path, &octets)?;
     warn_of_readers("keys file", path, &file);
     if !octets.ends_with(b"\n") {

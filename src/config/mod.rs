@@ -118,7 +118,7 @@ pub fn client_again(
     running: &Security,
 ) -> Result<Settings, Mistakes> {
     if file::is_pipe(&args.config) {
-        return Err(not_read_again(&args.config).into());
+        return Err(file::not_read_again(&args.config).into());
     }
     read_client(args, variables, Some(running))
 }
@@ -129,7 +129,16 @@ fn read_client(
     running: Option<&Security>,
 ) -> Result<Settings, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let file = mistakes.keep(client_file::read(&args.config).map_err(|error| meant(&args.config, error)));
+    let file = match file::read(&args.config) {
+        Ok((_, octets)) => client_file::parse(&args.config, &octets),
+        Err(error) if running.is_some() => {
+            Err(file::unreadable_again("configuration file", &args.config, &error).into())
+        }
+        Err(error) => {
+            Err(meant(&args.config).unwrap_or_else(|| client_file::unreadable(&args.config, &error)).into())
+        }
+    };
+    let file = mistakes.keep(file);
     mistakes.keep(logging::directives(variables.log.as_deref()).map_err(Mistakes::from));
     let sources = KeySources {
         end: End::Client,
@@ -138,6 +147,7 @@ fn read_client(
         variable: variables.key.as_deref(),
         setting: file.as_ref().and_then(|file| file.key_file.as_ref()),
         running,
+        again: running.is_some(),
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     let key_source = sources.to_string();
@@ -182,7 +192,7 @@ fn read_client(
 /// # Errors
 /// All that is wrong with the variables and the keys.
 pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
-    let settings = read_server(args, variables)?;
+    let settings = read_server(args, variables, false)?;
     security::warn(&settings.config);
     Ok(settings)
 }
@@ -194,12 +204,12 @@ pub fn server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mista
 /// As with [`server`].
 pub fn server_again(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
     if let Some(keys) = args.keys.as_deref().filter(|keys| file::is_pipe(keys)) {
-        return Err(not_read_again(keys).into());
+        return Err(file::not_read_again(keys).into());
     }
-    read_server(args, variables)
+    read_server(args, variables, true)
 }
 
-fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mistakes> {
+fn read_server(args: &ServeArgs, variables: &Variables, again: bool) -> Result<Settings, Mistakes> {
     let mut mistakes = Mistakes::default();
     let listen = SocketAddr::new(args.bind, args.listen_port);
     let target = Endpoint { host: args.target_host.clone(), port: args.target_port };
@@ -218,6 +228,7 @@ fn read_server(args: &ServeArgs, variables: &Variables) -> Result<Settings, Mist
         variable: variables.key.as_deref(),
         setting: None,
         running: None,
+        again,
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
@@ -259,13 +270,8 @@ fn is_itself(listen: SocketAddr, endpoint: &Endpoint) -> bool {
     endpoint.port == listen.port() && (ip == listen.ip().to_canonical() || any && ours)
 }
 
-fn not_read_again(path: &Path) -> Mistake {
-    let text = format!("{} is no file that could be read again: restart instead", path.display());
-    Mistake { place: None, text }
-}
-
 /// What a user meant who gives mpclient one of mpserver's commands.
-fn meant(config: &Path, error: Mistakes) -> Mistakes {
+fn meant(config: &Path) -> Option<Mistake> {
     let word = config.to_string_lossy();
     let text = match &*word {
         "genkey" => {
@@ -280,9 +286,9 @@ fn meant(config: &Path, error: Mistakes) -> Mistakes {
              file of this name is ./check"
                 .to_owned()
         }
-        _ => return error,
+        _ => return None,
     };
-    Mistake { place: None, text }.into()
+    Some(Mistake { place: None, text })
 }
 
 /// One thing that a user has to correct.

@@ -61,8 +61,10 @@ pub(super) struct KeySources<'a> {
     pub(super) variable: Option<&'a OsStr>,
     /// `key-file` in a configuration file, and where it is written.
     pub(super) setting: Option<&'a (Place, PathBuf)>,
-    /// What is in use, where all this is read again.
+    /// What is in use, where mpclient reads all this again.
     pub(super) running: Option<&'a Security>,
+    /// Whether all this is read again.
+    pub(super) again: bool,
 }
 
 impl fmt::Display for KeySources<'_> {
@@ -111,7 +113,7 @@ fn find_keys(sources: &KeySources<'_>) -> Result<Keys, Mistakes> {
     let rival = match (sources.argument, sources.variable) {
         (Some(_), _) => "--key-file",
         (None, Some(_)) => KEY,
-        (None, None) => return key_files::read_keyring(path).map(Keys::Each),
+        (None, None) => return key_files::read_keyring(path, sources.again).map(Keys::Each),
     };
     let text = format!("--keys has a key for each client, {rival} one for all: take one of the two away");
     Err(Mistake { place: None, text }.into())
@@ -258,6 +260,7 @@ mod tests {
             variable: None,
             setting: None,
             running,
+            again: running.is_some(),
         };
         assert!(resolve(&None, &sources(None)).is_err());
         let again = resolve(&None, &sources(Some(&running))).expect("the key that is in use");
@@ -276,8 +279,9 @@ mod tests {
             (None, None, Some(&setting), "key from the file dir/key (mpclient.conf:4)"),
             (None, None, None, "no key"),
         ] {
+            let end = End::Client;
             let sources =
-                KeySources { end: End::Client, keyring: None, argument, variable, setting, running: None };
+                KeySources { end, keyring: None, argument, variable, setting, running: None, again: false };
             assert_eq!(sources.to_string(), expected);
         }
     }

@@ -1,5 +1,6 @@
 //! How often the log sums up what was carried: what `--summary` and `summary =` say.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::values::Quoted;
@@ -16,6 +17,18 @@ pub struct Every(pub Option<Duration>);
 impl Default for Every {
     fn default() -> Self {
         Self(Some(DEFAULT))
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Every {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(|every| every.as_secs()) {
+            None => f.write_str("off"),
+            Some(seconds) if seconds % 3_600 == 0 => write!(f, "{}h", seconds / 3_600),
+            Some(seconds) if seconds % 60 == 0 => write!(f, "{}min", seconds / 60),
+            Some(seconds) => write!(f, "{seconds}s"),
+        }
     }
 }
 
@@ -51,10 +64,12 @@ mod tests {
         for (word, seconds) in
             [("1s", 1), ("90s", 90), ("10min", 600), ("10 m", 600), ("1h", 3_600), ("168h", 604_800)]
         {
-            assert_eq!(every(word), Ok(Every(Some(Duration::from_secs(seconds)))), "{word}");
+            let time = Every(Some(Duration::from_secs(seconds)));
+            assert_eq!(every(word), Ok(time), "{word}");
+            assert_eq!(every(&time.to_string()), Ok(time), "{word}: {time}");
         }
         for never in ["0", "off"] {
-            assert_eq!(every(never), Ok(Every(None)));
+            assert_eq!(every(never).map(|every| (every, every.to_string())), Ok((Every(None), "off".into())));
         }
         for word in
             ["10", "0s", "-1s", "1.5h", "169h", "s", "", "10 minutes", "99999999999999999999h", "never"]

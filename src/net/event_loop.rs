@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, info, warn};
+use log::{Level, debug, info, log, warn};
 use mio::{Events, Poll, Waker};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -18,6 +18,7 @@ use super::gather::{self, Gather};
 use super::http::{HttpDoor, Site};
 use super::options;
 use super::reports::{Occasion, Reports};
+use super::reread::{Reload, Reread};
 use super::resolver::Resolver;
 use super::service::Service;
 use super::signals::{Signal, Signals};
@@ -27,6 +28,7 @@ use super::start::StartError;
 use super::tokens::{self, SIGNALS, SOCKS5, WAKER};
 use super::troubles::{self, About, Troubles};
 use super::uplink;
+use crate::tunnel::change::Change;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::link::{Bind, Event, Link, SocketId};
 use crate::tunnel::role::{ClientRole, Config, Role};
@@ -57,19 +59,6 @@ impl Stopper {
         }
     }
 }
-
-/// What came of reading the configuration anew.
-#[derive(Debug)]
-pub struct Reread {
-    /// What is to be said of it ...
-    pub text: String,
-    /// ... and how loud.
-    pub level: Level,
-    /// The tunnel's part, and how often the log sums up. `None`: nothing is changed.
-    pub news: Option<(Config, Option<Duration>)>,
-}
-
-type Reload = Box<dyn FnMut() -> Reread + Send>;
 
 /// One tunnel with its sockets and its clock.
 pub struct EventLoop {
@@ -415,11 +404,26 @@ impl EventLoop {
                 }
                 Signal::Reload => {
                     self.service.reloading();
-                    let Reread { text, level, news } = reload();
-                    self.tunnel.tell(now, level, Kind::Reload, text);
-                    if let Some((config, every)) = news {
-                        self.tunnel.reconfigure(now, config);
-                        self.reports.set_every(now, every);
+                    match reload() {
+                        Reread::Nothing { text, level, more } => {
+                            self.tunnel.tell(now, level, Kind::Reload, text);
+                            more.iter().for_each(|text| log!(level, "{text}"));
+                        }
+                        Reread::News { file, config, report_every, mut changes } => {
+                            changes.extend(self.tunnel.changes(&config));
+                            let same = if changes.is_empty() { ": nothing is different" } else { "" };
+                            self.tunnel.tell(
+                                now,
+                                Level::Info,
+                                Kind::Reload,
+                                format!("{file} was read again{same}"),
+                            );
+                            for Change { text, level } in changes {
+                                self.tunnel.tell(now, level, Kind::Reload, text);
+                            }
+                            self.tunnel.reconfigure(now, *config);
+                            self.reports.set_every(now, report_every);
+                        }
                     }
                 }
                 Signal::Report => self.reports.asked(&self.tunnel.snapshot(now)),

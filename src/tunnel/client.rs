@@ -21,6 +21,7 @@ use log::Level;
 use rand::RngExt;
 
 use super::bridge::Way;
+use super::change::Change;
 use super::chronicle::Kind;
 use super::fabric::{Fabric, HOUSEKEEPING, LISTENER};
 use super::keyring::KeyId;
@@ -82,7 +83,10 @@ impl Client {
             associations: role.socks5.map(Associations::new),
             told: HashSet::new(),
         };
-        this.listen(now, role.forwards, fabric);
+        for Change { text, level } in this.changed_forwards(&role.forwards) {
+            fabric.chronicle.tell(now, level, Kind::Start, text);
+        }
+        this.listen(role.forwards, fabric);
         for (path, bridge) in role.bridges.into_iter().enumerate() {
             this.add(path, now, bridge, fabric);
         }
@@ -237,6 +241,16 @@ impl Client {
         fabric.peers[self.peer.0].update_carriers(now, &mut fabric.outbox);
         fabric.wake_at(now);
         Ok(())
+    }
+
+    /// What is different in this configuration.
+    pub fn changes(&self, role: &ClientRole, fabric: &Fabric) -> Vec<Change> {
+        let mut changes = self.changed_socks5(role.socks5.as_ref());
+        changes.extend(self.changed_forwards(&role.forwards));
+        let copies = fabric.peers[self.peer.0].steering.policy.copies;
+        changes.extend(Change::of_value("copies", role.copies, copies));
+        changes.extend(self.changed_bridges(&role.bridges));
+        changes
     }
 
     /// A name for a bridge that no other had before it.

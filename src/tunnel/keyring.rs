@@ -5,13 +5,14 @@
 //! key, and nothing of the key. A stranger who tries ids is never answered, and an id that is known
 //! costs as much as one that is not: what he sends fails to open either way.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use snow::params::HashChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 
+use super::change::Change;
 use super::key::Key;
 
 /// Octets in a key's id.
@@ -81,6 +82,14 @@ impl Keys {
         self.is_none() || self.find(id).is_some()
     }
 
+    /// What is different in these from the own, by their clients' names. Of a key that all share, nothing is told here.
+    pub(super) fn changes(&self, new: &Self) -> Option<Change> {
+        match (self, new) {
+            (Self::Each(old), Self::Each(new)) => old.changes(new),
+            _ => None,
+        }
+    }
+
     /// Whose key this is, where each client has its own.
     pub fn name(&self, id: KeyId) -> Option<&str> {
         match self {
@@ -130,9 +139,28 @@ impl Keyring {
         self.entries.len()
     }
 
-    /// How many of these keys the other does not have.
-    pub fn count_beyond(&self, other: &Self) -> usize {
-        self.entries.keys().filter(|id| !other.entries.contains_key(id)).count()
+    fn changes(&self, new: &Self) -> Option<Change> {
+        let [before, after] = [self, new].map(Self::by_name);
+        let mut as_before = 0;
+        let [mut came, mut other, mut renamed] = [const { Vec::new() }; 3];
+        for (name, id) in &after {
+            match (before.get(name), self.entries.get(id)) {
+                (Some(known), _) if known == id => as_before += 1,
+                (Some(_), _) => other.push((*name).to_owned()),
+                (None, Some(entry)) => renamed.push(format!("{name} (was {})", entry.name)),
+                (None, None) => came.push((*name).to_owned()),
+            }
+        }
+        let is_renamed = |id| new.entries.get(id).is_some_and(|entry| !before.contains_key(&*entry.name));
+        let left = before.iter().filter(|(name, id)| !after.contains_key(*name) && !is_renamed(id));
+        let left = left.map(|(name, _)| (*name).to_owned()).collect();
+        let others = [("new", came), ("taken out", left), ("another key", other), ("renamed", renamed)];
+        Change::of_list("keys", as_before, &others)
+    }
+
+    /// The clients in the order of their names, with the ids of their keys.
+    fn by_name(&self) -> BTreeMap<&str, KeyId> {
+        self.entries.iter().map(|(id, entry)| (&*entry.name, *id)).collect()
     }
 }
 
@@ -168,6 +196,35 @@ mod tests {
         assert!(!keys.admits(KeyId::NONE) && Keys::None.admits(KeyId::NONE));
         assert!(Keys::Shared(key(1)).admits(KeyId::of(&key(1))));
         assert!(!Keys::Shared(key(1)).admits(KeyId::of(&key(2))));
+    }
+
+    #[test]
+    fn what_is_different_is_told_by_the_clients_names() {
+        let keys = |named: &[(&str, u64)]| {
+            let mut keyring = Keyring::default();
+            named.iter().for_each(|(name, seed)| keyring.add(name, key(*seed)).expect("another key"));
+            Keys::Each(keyring)
+        };
+        let before = keys(&[("alice", 1), ("bob", 2), ("carol", 3)]);
+        for (now, expected) in [
+            (keys(&[("carol", 3), ("bob", 2), ("alice", 1)]), None),
+            (keys(&[("alice", 1), ("carol", 3)]), Some("keys: 2 as before; taken out: bob")),
+            (
+                keys(&[("alice", 4), ("bob", 2), ("dave", 5)]),
+                Some("keys: 1 as before; new: dave; taken out: carol; another key: alice"),
+            ),
+            (
+                keys(&[("alice", 1), ("bob", 2), ("dave", 3)]),
+                Some("keys: 2 as before; renamed: dave (was carol)"),
+            ),
+            // bob's key is alice's now, and bob has none.
+            (
+                keys(&[("alice", 2), ("carol", 3)]),
+                Some("keys: 1 as before; taken out: bob; another key: alice"),
+            ),
+        ] {
+            assert_eq!(before.changes(&now).map(|change| change.text).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod aead;
 pub mod allow;
 pub mod arrivals;
 mod bridge;
+pub mod change;
 pub mod choice;
 pub mod chronicle;
 mod client;
@@ -59,6 +60,7 @@ use log::Level;
 use rand::rngs::StdRng;
 
 use arrivals::Brought;
+use change::Change;
 use chronicle::Kind;
 use client::Client;
 use fabric::Fabric;
@@ -73,11 +75,6 @@ use server::Server;
 use session::Session;
 use stats::{Counters, Holdings};
 use wire::{Header, MAX_DATAGRAM_LEN, Packet, Reject, Type};
-
-/// What is said of a setting that is another one in a file that was read anew.
-pub(crate) fn takes_a_restart(setting: &str, now: impl fmt::Display, before: impl fmt::Display) -> String {
-    format!("{setting} is {now} now, which takes a restart: until then it is {before}")
-}
 
 /// One end of the tunnel.
 pub struct Tunnel {
@@ -116,34 +113,38 @@ impl Tunnel {
     }
 
     /// Takes what can be changed while it runs from a configuration that was read anew: a client's
-    /// bridges, how many copies it wants, and what it forwards; a server's keys. What else is different at
-    /// a client is named in the log; a server's other settings are its arguments, which cannot change.
+    /// bridges, how many copies it wants, what it forwards, and who may log in by SOCKS5; a server's keys. A server's
+    /// other settings are its arguments, which cannot change. What is different is for [`changes`](Self::changes)
+    /// to say.
     pub fn reconfigure(&mut self, now: Instant, config: Config) {
-        let (client, role) = match (&mut self.side, config.role) {
-            (Side::Client(client), Role::Client(role)) => (client, role),
-            (Side::Server(server), Role::Server(_)) => {
-                return server.take_keys(now, config.security.keys, &mut self.fabric);
+        match (&mut self.side, config.role) {
+            (Side::Client(client), Role::Client(role)) => {
+                client.listen(role.forwards, &mut self.fabric);
+                client.serve_socks5(role.socks5);
+                client.reconfigure(now, role.bridges, role.copies, &mut self.fabric);
             }
-            _ => return debug_assert!(false, "no tunnel changes sides"),
-        };
-        if role.listen != self.listen {
-            let text = takes_a_restart("listen", role.listen, self.listen);
-            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
+            (Side::Server(server), Role::Server(_)) => {
+                server.take_keys(now, config.security.keys, &mut self.fabric);
+            }
+            _ => debug_assert!(false, "no tunnel changes sides"),
         }
-        if config.security.keys.shared() != self.fabric.security.keys.shared() {
-            let text = "the key is another one now, which takes a restart of both ends: until then the old one counts";
-            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
+    }
+
+    /// What is different in a configuration that was read anew, whether [`reconfigure`](Self::reconfigure) takes it
+    /// on or not.
+    pub fn changes(&self, config: &Config) -> Vec<Change> {
+        match (&self.side, &config.role) {
+            (Side::Client(client), Role::Client(role)) => {
+                let listen = Change::of_start("listen", Some(role.listen), Some(self.listen));
+                let (keys, running) = (config.security.keys.shared(), self.fabric.security.keys.shared());
+                let key = (keys != running).then(Change::of_the_key);
+                let most = self.fabric.flow_limits.most;
+                let max_flows = Change::of_start("max-flows", Some(role.max_flows), Some(most));
+                let settings = [listen, key, max_flows].into_iter().flatten();
+                settings.chain(client.changes(role, &self.fabric)).collect()
+            }
+            _ => self.fabric.security.keys.changes(&config.security.keys).into_iter().collect(),
         }
-        if role.max_flows != self.fabric.flow_limits.most {
-            let text = takes_a_restart("max-flows", role.max_flows, self.fabric.flow_limits.most);
-            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
-        }
-        client.listen(now, role.forwards, &mut self.fabric);
-        if client.serve_socks5(role.socks5) {
-            let text = "socks5 is another address now, which takes a restart: until then it stays as it is";
-            self.fabric.chronicle.tell(now, Level::Warn, Kind::Reload, text);
-        }
-        client.reconfigure(now, role.bridges, role.copies, &mut self.fabric);
     }
 
     /// Takes what was received on a link. It is opened in place.

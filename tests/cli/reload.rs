@@ -54,15 +54,75 @@ fn a_wrong_file_changes_nothing_and_all_its_mistakes_are_told() {
     client.reads(
         "1.2.3.4\n1.2.3.4 4000 bind=::1\nkey-file = nowhere\n",
         &[
-            "mpclient.conf:1: bridge \"1.2.3.4\" has no port",
+            "SIGHUP changed nothing: ",
+            "mpclient.conf:1: bridge \"1.2.3.4\" has no port: write \"HOST PORT\" (and 1 more mistake, which the log names)",
             "mpclient.conf:2: bind ::1 is an IPv6 address",
-            "mpclient.conf was read again, and has mistakes: nothing is changed",
         ],
     );
     assert!(!client.running.log().contains("as before"), "{}", client.running.log());
     // What it needs for another try is there.
     let text = format!("{}\n{}", settings(client.listen), bridge(free_port()));
-    client.reads(&text, &["bridges: 0 as before, 1 new, 1 taken out"]);
+    client.reads(&text, &["bridges: 0 as before; new: 127.0.0.1:"]);
+}
+
+#[test]
+fn what_is_different_is_named_with_what_it_was_and_nothing_where_nothing_is() {
+    let client = Client::start("reload_changes");
+    let [stays, other] = [free_port(), free_port()];
+    let text = |more: &str| format!("{}\n{}\n{more}", settings(client.listen), bridge(stays));
+    client.reads(&text(""), &["bridges: 0 as before; new: 127.0.0.1:"]);
+    client.reads(&text(""), &["mpclient.conf was read again: nothing is different"]);
+    write(&client.folder, "users", "ann secret\nbob secret\n");
+    let (forward, socks5) = (taken_port().1, taken_port().1);
+    client.reads(
+        &text(&format!(
+            "{} backup\ncopies = 2\nsummary = 90s\nmax-flows = 7\nmetrics = 127.0.0.1:9\nforward = {forward} a:1\n\
+             socks5 = {socks5}\nsocks5-users = users\n",
+            bridge(other)
+        )),
+        &[
+            "metrics is 127.0.0.1:9 now, which takes a restart: until then it is off",
+            "summary: 90s now, 10min before",
+            "max-flows is 7 now, which takes a restart: until then it is 1024",
+            &format!("socks5 is {socks5} now, which takes a restart: until then it is off"),
+            &format!("{forward} is forwarded to a:1"),
+            "copies: 2 now, all before",
+            &format!("bridges: 1 as before; new: 127.0.0.1:{other}"),
+        ],
+    );
+    let swapped =
+        format!("{}\n{} backup\n{}\ntarget-loss = 1%", settings(client.listen), bridge(stays), bridge(other));
+    client.reads(
+        &swapped,
+        &[
+            "summary: 10min now, 90s before",
+            "copies: target-loss 1 % now, 2 before",
+            &format!("{forward} is no longer forwarded to a:1"),
+            &format!(
+                "bridges: 0 as before; backup from now on: 127.0.0.1:{stays}; backup no longer: 127.0.0.1:{other}"
+            ),
+        ],
+    );
+    assert_eq!(client.running.log().matches("nothing is different").count(), 1, "{}", client.running.log());
+}
+
+#[test]
+fn a_file_that_is_gone_is_no_mistake_in_it_and_changes_nothing() {
+    let client = Client::start("reload_gone");
+    let path = client.folder.join("mpclient.conf");
+    std::fs::remove_file(&path).expect("it was written");
+    client.running.signal("HUP");
+    let expected = format!(
+        "SIGHUP changed nothing: the configuration file {} cannot be read any more: No such file or directory \
+         (os error 2); put it back, and send SIGHUP again",
+        path.display()
+    );
+    client.running.wait_for_lines(1, &expected);
+    let (folder, server) = server_with_keys("reload_keys_gone", &format!("alice {}\n", KEYS[0]));
+    std::fs::remove_file(folder.join("keys")).expect("it was written");
+    server.signal("HUP");
+    server.wait_for_lines(1, "keys cannot be read any more: No such file or directory");
+    server.wait_for_lines(1, "put it back, and send SIGHUP again");
 }
 
 #[test]
@@ -75,7 +135,7 @@ fn what_takes_a_restart_is_named() {
         &[
             &format!("listen is {other} now, which takes a restart: until then it is {}", client.listen),
             "the key is another one now, which takes a restart of both ends",
-            "bridges: 0 as before, 1 new, 1 taken out",
+            "bridges: 0 as before; new: 127.0.0.1:",
         ],
     );
     let log = client.running.log();
@@ -123,15 +183,14 @@ fn a_keys_file_with_mistakes_changes_nothing_and_all_its_mistakes_are_told() {
         &[
             "keys:2: the name alice is in line 1 already",
             "keys:5: the key of bob is not a key: it has 40 characters",
-            "keys was read again, and has mistakes: nothing is changed",
+            "SIGHUP changed nothing: ",
         ],
     );
     assert!(!server.log().contains("as before"), "{}", server.log());
     reads("# nobody any more\n", &["holds no key, so nobody could connect"]);
-    reads(
-        &format!("alice {alice}\nbob {bob}\n"),
-        &["keys was read again", "keys: 1 as before, 1 new, 0 taken out"],
-    );
-    reads(&format!("bob {bob}\n"), &["keys: 1 as before, 0 new, 1 taken out"]);
+    reads(&format!("alice {alice}\nbob {bob}\n"), &["keys was read again", "keys: 1 as before; new: bob"]);
+    reads(&format!("bob {bob}\n"), &["keys: 1 as before; taken out: alice"]);
+    reads(&format!("bob {alice}\n"), &["keys: 0 as before; another key: bob"]);
+    reads(&format!("# the same\nbob {alice}\n"), &["keys was read again: nothing is different"]);
     assert!(!KEYS.iter().any(|key| server.log().contains(&key[..8])), "a key is shown: {}", server.log());
 }

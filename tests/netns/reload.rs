@@ -45,14 +45,14 @@ fn a_reload_swaps_bridges_and_loses_nothing_and_a_wrong_file_changes_nothing() {
     [1, 2, 3].iter().for_each(|path| client.wait_for_line(&up(*path), SOON));
 
     reload(&lab, &client, &[line(5), line(1), line(4)]);
-    client.wait_for_line("bridges: 1 as before, 2 new, 2 taken out", SOON);
+    client.wait_for_line("bridges: 1 as before; new: ", SOON);
     [4, 5].iter().for_each(|path| client.wait_for_line(&up(*path), SOON));
     assert_eq!(client.log().matches(&up(1)).count(), 1, "it stays as it is");
 
     reload(&lab, &client, &[line(2), "10.77.3.2".to_owned(), line(3) + " bind=::1"]);
     client.wait_for_line("mpclient.conf:2: bridge \"10.77.3.2\" has no port", SOON);
     client.wait_for_line("mpclient.conf:3: bind ::1 is an IPv6 address", SOON);
-    client.wait_for_line("was read again, and has mistakes: nothing is changed", SOON);
+    client.wait_for_line("SIGHUP changed nothing: ", SOON);
     thread::sleep(WHILE);
     // The last of the new ones carries alone: had the wrong file changed anything, it would be gone.
     bridges[0].kill();

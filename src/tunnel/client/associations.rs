@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Client;
 use super::flows::{label, new_flow};
+use crate::tunnel::change::Change;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{Event, Link, PeerId, SocketId, Target};
 use crate::tunnel::socks5::association::Socks5;
@@ -27,12 +28,30 @@ impl Client {
         Some(socket)
     }
 
-    /// Takes on who may log in from now on. Returns whether more is different, which takes a restart.
-    pub fn serve_socks5(&mut self, config: Option<Socks5>) -> bool {
-        match &mut self.associations {
-            Some(associations) => associations.reconfigure(config),
-            None => config.is_some(),
+    /// Takes on who may log in from now on. What else is different takes a restart.
+    pub fn serve_socks5(&mut self, config: Option<Socks5>) {
+        if let (Some(associations), Some(Socks5 { users, .. })) = (&mut self.associations, config) {
+            associations.config.users = users;
         }
+    }
+
+    /// What is different in this.
+    pub(super) fn changed_socks5(&self, config: Option<&Socks5>) -> Vec<Change> {
+        let running = self.associations.as_ref().map(|associations| &associations.config);
+        let [asked, listens] = [config, running].map(|config| config.map(|config| config.listen));
+        let address = Change::of_start("socks5", asked, listens);
+        let users = match (config.map(|config| &config.users), running.map(|running| &running.users)) {
+            (Some(Some(now)), Some(Some(before))) => now.change_from(before),
+            (Some(Some(now)), Some(None)) => Some(Change::at_once(format!(
+                "socks5-users: a login is asked for now, of {} known",
+                now.count()
+            ))),
+            (Some(None), Some(Some(_))) => Some(Change::unsafe_at_once(
+                "socks5-users is gone: no login is asked for any more, and whoever reaches socks5 can use it",
+            )),
+            _ => None,
+        };
+        address.into_iter().chain(users).collect()
     }
 
     /// Ends an association with its socket and its flows.

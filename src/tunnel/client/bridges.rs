@@ -5,12 +5,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::Level;
-
 use super::{Client, SILENT_AFTER};
 use crate::tunnel::bridge::Way;
+use crate::tunnel::change::Change;
 use crate::tunnel::choice::Policy;
-use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{NameId, SocketId};
 use crate::tunnel::path::Path;
@@ -103,14 +101,12 @@ impl Client {
     /// the same uplink) keeps its path with its number, socket and measurements; only whether it is a
     /// backup may change.
     pub fn reconfigure(&mut self, now: Instant, bridges: Vec<Bridge>, copies: Copies, fabric: &mut Fabric) {
-        let (count, mut taken_out) = (bridges.len(), 0);
-        let mut new = VecDeque::from(bridges);
-        for path in 0..self.ways.len() {
+        let (paths, new) = self.matched(bridges);
+        for (path, bridge) in paths {
             let Some(way) = &mut self.ways[path] else { continue };
-            match new.iter().position(|bridge| bridge.is_same(way.bridge())) {
-                Some(at) => way.set_backup(new.remove(at).expect("it was found there").backup),
+            match bridge {
+                Some(bridge) => way.set_backup(bridge.backup),
                 None => {
-                    taken_out += 1;
                     way.close(fabric);
                     self.ways[path] = None;
                     fabric.peers[self.peer.0].paths[path].mtu.cuts_told = false;
@@ -119,15 +115,48 @@ impl Client {
                 }
             }
         }
-        let stayed = count - new.len();
-        let text = format!("bridges: {stayed} as before, {} new, {taken_out} taken out", new.len());
-        fabric.chronicle.tell(now, Level::Info, Kind::Reload, text);
         for bridge in new {
             let path = self.ways.iter().position(Option::is_none).unwrap_or(self.ways.len());
             self.add(path, now, bridge, fabric);
         }
         self.set_policy(copies, fabric);
         fabric.wake_at(now);
+    }
+
+    /// The paths that there are, each with its bridge of these, if it stays; and the bridges that are new.
+    fn matched(&self, bridges: Vec<Bridge>) -> (Vec<(usize, Option<Bridge>)>, VecDeque<Bridge>) {
+        let mut new = VecDeque::from(bridges);
+        let ways = self.ways.iter().enumerate().filter_map(|(path, way)| Some((path, way.as_ref()?)));
+        let paths = ways.map(|(path, way)| {
+            let at = new.iter().position(|bridge| bridge.is_same(way.bridge()));
+            (path, at.and_then(|at| new.remove(at)))
+        });
+        (paths.collect(), new)
+    }
+
+    /// What is different in these bridges.
+    pub(super) fn changed_bridges(&self, bridges: &[Bridge]) -> Option<Change> {
+        let (paths, new) = self.matched(bridges.to_vec());
+        let mut as_before = 0;
+        let [mut gone, mut backups, mut no_backups] = [const { Vec::new() }; 3];
+        for (path, bridge) in paths {
+            let Some(way) = &self.ways[path] else { continue };
+            let name = way.bridge().to_string();
+            match bridge.map(|bridge| (bridge.backup, way.bridge().backup)) {
+                None => gone.push(name),
+                Some((true, false)) => backups.push(name),
+                Some((false, true)) => no_backups.push(name),
+                Some(_) => as_before += 1,
+            }
+        }
+        let new = new.iter().map(Bridge::to_string).collect();
+        let others = [
+            ("new", new),
+            ("taken out", gone),
+            ("backup from now on", backups),
+            ("backup no longer", no_backups),
+        ];
+        Change::of_list("bridges", as_before, &others)
     }
 
     /// Has the paths chosen as the user wants.

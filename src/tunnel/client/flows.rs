@@ -10,6 +10,7 @@ use log::Level;
 use siphasher::sip::SipHasher24;
 
 use super::Client;
+use crate::tunnel::change::Change;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::{Fabric, LISTENER};
 use crate::tunnel::flow::{Flow, Flows, State};
@@ -38,6 +39,14 @@ pub(super) struct Listener {
     pub(super) socket: SocketId,
     pub(super) address: SocketAddr,
     pub(super) target: Target,
+}
+
+impl Listener {
+    /// Whether it does what this forward asks.
+    fn is_of(&self, forward: &Forward) -> bool {
+        let target = matches!(&self.target, Target::Named(target) if *target == forward.target);
+        target && self.address == forward.listen
+    }
 }
 
 /// The flows that are asked for again, since the server may be another process.
@@ -193,28 +202,38 @@ impl Client {
     // ---- listeners ----
 
     /// Listens where the configuration says, and no longer where it does not.
-    pub fn listen(&mut self, now: Instant, forwards: Vec<Forward>, fabric: &mut Fabric) {
-        let forwards: Vec<_> =
-            forwards.into_iter().map(|forward| (forward.listen, Target::Named(forward.target))).collect();
-        let is_wanted = |listener: &Listener| forwards.contains(&(listener.address, listener.target.clone()));
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
-            .into_iter()
-            .partition(|listener| listener.socket == LISTENER || is_wanted(listener));
+    pub fn listen(&mut self, forwards: Vec<Forward>, fabric: &mut Fabric) {
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.listeners).into_iter().partition(|listener| {
+                listener.socket == LISTENER || forwards.iter().any(|forward| listener.is_of(forward))
+            });
         self.listeners = kept;
         for listener in gone {
-            let text = format!("{} is no longer forwarded to {}", listener.address, listener.target);
-            fabric.chronicle.tell(now, Level::Info, Kind::Reload, text);
             self.end_listener(listener.socket, fabric);
             fabric.events.push_back(Event::Close(listener.socket));
         }
-        for (address, target) in forwards {
-            if self.listeners.iter().skip(1).all(|listener| listener.address != address) {
-                let text = format!("{address} is forwarded to {target}");
-                fabric.chronicle.tell(now, Level::Info, Kind::Reload, text);
-                let socket = fabric.open_listener(address);
-                self.listeners.push(Listener { socket, address, target });
+        for forward in forwards {
+            if !self.forwards().any(|listener| listener.is_of(&forward)) {
+                let socket = fabric.open_listener(forward.listen);
+                let target = Target::Named(forward.target);
+                self.listeners.push(Listener { socket, address: forward.listen, target });
             }
         }
+    }
+
+    /// What is different in these forwards.
+    pub(super) fn changed_forwards(&self, forwards: &[Forward]) -> Vec<Change> {
+        let gone = self.forwards().filter(|listener| !forwards.iter().any(|forward| listener.is_of(forward)));
+        let new = forwards.iter().filter(|forward| !self.forwards().any(|listener| listener.is_of(forward)));
+        let gone = gone
+            .map(|Listener { address, target, .. }| format!("{address} is no longer forwarded to {target}"));
+        let new = new.map(|Forward { listen, target }| format!("{listen} is forwarded to {target}"));
+        gone.chain(new).map(Change::at_once).collect()
+    }
+
+    /// The listeners besides the first.
+    fn forwards(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().filter(|listener| listener.socket != LISTENER)
     }
 
     /// A listener could not be opened.

@@ -79,11 +79,6 @@ impl Server {
             fabric.chronicle.tell_of_others(now, Level::Info, Kind::Disconnected, text);
             self.forget(id, fabric);
         }
-        if let (Keys::Each(old), Keys::Each(new)) = (&fabric.security.keys, &keys) {
-            let (more, gone) = (new.count_beyond(old), old.count_beyond(new));
-            let text = format!("keys: {} as before, {more} new, {gone} taken out", new.count() - more);
-            fabric.chronicle.tell(now, Level::Info, Kind::Reload, text);
-        }
         fabric.security.keys = keys;
     }
 }

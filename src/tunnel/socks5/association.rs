@@ -158,17 +158,6 @@ impl Associations {
         due
     }
 
-    /// Takes on who may log in from now on. Where it listens does not change; returns whether it should.
-    pub fn reconfigure(&mut self, config: Option<Socks5>) -> bool {
-        match config {
-            Some(config) => {
-                self.config.users = config.users;
-                config.listen != self.config.listen
-            }
-            None => true,
-        }
-    }
-
     /// The target and the data of a datagram that came to the socket of an association.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Who may log in: names and passwords, compared in a time that tells nothing about them.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use super::wire::Login;
+use crate::tunnel::change::Change;
 
 /// The most users. Each login is compared with all of them, which takes about 0.1 ms then.
 pub const MAX_USERS: usize = 256;
@@ -54,6 +56,21 @@ impl Users {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// What is different from those before, in numbers: nobody's name is shown.
+    pub(in crate::tunnel) fn change_from(&self, before: &Self) -> Option<Change> {
+        let name = |entry: &Entry| entry[..=WORD_LEN_MAX].to_vec();
+        let named = |users: &Self| users.0.iter().map(name).collect::<HashSet<_>>();
+        let [known, asked] = [before, self].map(named);
+        let count = |count: usize| if count == 0 { Vec::new() } else { vec![count.to_string()] };
+        let as_before = self.0.iter().filter(|user| before.0.contains(user)).count();
+        let others = [
+            ("new", count(asked.difference(&known).count())),
+            ("taken out", count(known.difference(&asked).count())),
+            ("another password", count(asked.intersection(&known).count() - as_before)),
+        ];
+        Change::of_list("socks5-users", as_before, &others)
     }
 
     /// Whether the name and the password are a user's. It takes as long whoever it is and however much of the
@@ -147,6 +164,27 @@ mod tests {
             assert_eq!(users.add(login(number.to_string().as_bytes(), b"x")), Ok(()));
         }
         assert_eq!(users.add(login(b"bob", b"two")), Err(NoUser::Limit));
+    }
+
+    #[test]
+    fn what_is_different_is_told_in_numbers() {
+        let users = |logins: &[(&str, &str)]| {
+            let mut users = Users::default();
+            for (name, password) in logins {
+                users.add(login(name.as_bytes(), password.as_bytes())).expect("a user");
+            }
+            users
+        };
+        let before = users(&[("ann", "one"), ("bob", "two"), ("carol", "three")]);
+        for (now, expected) in [
+            (users(&[("carol", "three"), ("ann", "one"), ("bob", "two")]), None),
+            (
+                users(&[("ann", "one"), ("bob", "other"), ("dave", "x"), ("eve", "x")]),
+                Some("socks5-users: 1 as before; new: 2; taken out: 1; another password: 1"),
+            ),
+        ] {
+            assert_eq!(now.change_from(&before).map(|change| change.text).as_deref(), expected);
+        }
     }
 
     #[test]
