@@ -58,7 +58,8 @@ pub(super) fn configuration() -> Vec<u8> {
         &mut page,
         "mpclient reads this file when it starts and when it gets SIGHUP. Each line is a bridge or a setting; \
          from a # at its begin or behind white space on, it is a remark. A line is a setting if nothing but a \
-         name stands before its first = sign.\n\n\
+         name stands before its first = sign. Words behind a bridge that are no option are ignored with a warning, but \
+         for one that is an option with a slip in it, such as bckup, which is a mistake.\n\n\
          Mistakes are told with their lines, all at once. A file that is read again and has mistakes changes \
          nothing.",
     );

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use super::steering::{self, Options};
 use super::values::{self, Quoted};
-use super::words::SETTINGS;
-use super::{Every, Mistake, Mistakes, Place, file, summary, targets};
+use super::words::{self, SETTINGS};
+use super::{Every, Mistake, Mistakes, Place, file, slips, summary, targets};
 use crate::tunnel::link::{Endpoint, Host, Uplink};
 use crate::tunnel::path::MAX_PATHS;
 use crate::tunnel::role::{Bridge, Copies, Forward, MAX_FORWARDS};
@@ -150,8 +150,11 @@ impl Parser<'_> {
             return;
         }
         let Some(name) = setting_names().find(|known| *known == name) else {
-            let known = setting_names().collect::<Vec<_>>().join(", ");
-            self.mistake(format!("unknown setting {}: there are {known}", Quoted(name)));
+            let remedy = match slips::nearest(name, setting_names()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("there are {}", setting_names().collect::<Vec<_>>().join(", ")),
+            };
+            self.mistake(format!("unknown setting {}: {remedy}", Quoted(name)));
             return;
         };
         let once = |line: &&(&str, usize)| line.0 == name && name != "forward";
@@ -261,7 +264,11 @@ impl Parser<'_> {
     ) -> Option<Options> {
         let read = Options::read(host, words);
         if let Some(word) = read.ignored {
-            self.warn(format!("{} and what follows is ignored: remarks go after \"#\"", Quoted(word)));
+            let options = words::bridge_options();
+            self.warn(format!(
+                "{} and what follows is ignored: remarks go after \"#\", and options ({options}) before them",
+                Quoted(word)
+            ));
         }
         let right = read.mistakes.is_empty();
         read.mistakes.into_iter().for_each(|mistake| self.mistake(mistake));

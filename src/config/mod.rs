@@ -3,7 +3,7 @@
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
 //! `mpclient.conf`, `client_file` reads that file, whose words are in [`words`], `steering` what it says of
 //! paths, `targets` where flows may lead, `security` finds the keys (`key_files` reads their files) and what
-//! `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does, `summary` how often the log sums up. [`notes`] has
+//! `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does, `summary` how often the log sums up; `slips` knows misspelt words. [`notes`] has
 //! what `--help` says besides. Here they meet: arguments as typed become a
 //! `Config` as meant.
 //!
@@ -18,6 +18,7 @@ mod key_files;
 mod logging;
 pub mod notes;
 mod security;
+mod slips;
 mod socks5;
 mod steering;
 mod summary;

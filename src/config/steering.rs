@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::values::{self, Quoted};
-use super::words;
+use super::{slips, words};
 use crate::tunnel::link::{Host, Uplink};
 use crate::tunnel::path::MAX_PATHS;
 use crate::tunnel::role::{Copies, LossTarget};
@@ -42,7 +42,12 @@ impl Options {
         let may_be_remark = !typed.clone().any(|word| word.contains('='));
         let mut read = Read::default();
         let Read { options, mistakes, ignored } = &mut read;
-        for word in typed {
+        let mut typed = typed.peekable();
+        while let Some(word) = typed.next() {
+            if let Some(slip) = slip(word, typed.peek().copied()) {
+                mistakes.push(slip);
+                break;
+            }
             match word.split_once('=') {
                 None if word == "backup" && options.backup => mistakes.push("backup is given twice".into()),
                 None if word == "backup" => options.backup = true,
@@ -74,6 +79,25 @@ impl Options {
         }
         read
     }
+}
+
+/// What is said of a word that is an option but for a slip. As a remark, it would be ignored, and each datagram's
+/// copy over a bridge that was meant for a backup is paid for.
+fn slip(word: &str, next: Option<&str>) -> Option<String> {
+    if word == "backup" || word.starts_with("backup=") || word.starts_with("bind=") {
+        return None;
+    }
+    let name = word.split(['=', ':']).next().unwrap_or_default();
+    let both = next.map(|next| format!("{name} {next}"));
+    let (typed, meant) = match both.filter(|both| both.eq_ignore_ascii_case("back up")) {
+        Some(both) => (both, "backup"),
+        None if slips::is_near(name, "backup") => (name.to_owned(), "backup"),
+        None if slips::is_mixed_up(name, "bind") || word.contains('=') && slips::is_near(name, "bind") => {
+            (name.to_owned(), "bind=INTERFACE, without spaces")
+        }
+        None => return None,
+    };
+    Some(format!("{} is no option: did you mean {meant}? Remarks go after \"#\"", Quoted(&typed)))
 }
 
 /// An interface or an address of this machine.
@@ -209,6 +233,15 @@ mod tests {
             ("bind=2001:db8::1", "2001:db8::1 is an IPv6 address, and the bridge has an IPv4 address"),
             ("bind=10.0.0.1 bind=10.0.0.2", "bind is given twice"),
             ("backup bind=10.0.0.1 backup", "backup is given twice"),
+            ("bckup", "\"bckup\" is no option: did you mean backup? Remarks go after \"#\""),
+            ("back up", "\"back up\" is no option: did you mean backup?"),
+            ("Backup cheap", "\"Backup\" is no option: did you mean backup?"),
+            ("backup: cheap", "\"backup\" is no option: did you mean backup?"),
+            ("bind=10.0.0.1 bakup", "\"bakup\" is no option: did you mean backup?"),
+            ("bnid=10.0.0.1", "\"bnid\" is no option: did you mean bind=INTERFACE, without spaces?"),
+            ("bid=10.0.0.1", "\"bid\" is no option: did you mean bind=INTERFACE, without spaces?"),
+            ("bind:10.0.0.1", "\"bind\" is no option: did you mean bind=INTERFACE, without spaces?"),
+            ("bind eth1", "\"bind\" is no option: did you mean bind=INTERFACE, without spaces?"),
             ("backup=yes", "backup has no value: write \"backup\" alone"),
             ("speed=1", "unknown option \"speed\": there are bind=INTERFACE, bind=ADDRESS and backup"),
             ("the line bind=10.0.0.1", "\"the\" is no option"),
