@@ -42,21 +42,21 @@ fn bridges_that_die_are_told_of_by_their_alarms_and_an_idle_tunnel_by_none() {
     let firing = || -> BTreeSet<String> {
         let word = |alarm: &serde_json::Value, name| alarm["metric"][name].as_str().unwrap_or("-").to_owned();
         let alarms = prometheus.results("ALERTS{alertstate=\"firing\"}");
-        let named = |alarm| ["alertname", "instance", "path"].map(|name| word(alarm, name)).join(" ");
+        let named = |alarm| ["alertname", "instance", "name", "path"].map(|name| word(alarm, name)).join(" ");
         alarms.iter().map(named).collect()
     };
     let [client, server] = tunnel.at;
     let expected = BTreeSet::from([
-        format!("MptunnelOnePathLeft {client} -"),
-        format!("MptunnelPathDown {client} 0"),
-        format!("MptunnelPathDown {client} 1"),
-        format!("MptunnelClientPathDown {server} 0"),
-        format!("MptunnelClientPathDown {server} 1"),
+        format!("MptunnelOnePathLeft {client} - -"),
+        format!("MptunnelPathDown {client} - 0"),
+        format!("MptunnelPathDown {client} - 1"),
+        format!("MptunnelClientPathDown {server} home 0"),
+        format!("MptunnelClientPathDown {server} home 1"),
     ]);
     assert!(poll_until(PATIENCE, || firing() == expected), "{:?}", firing());
 
     alive.set_dead(true);
-    let no_path = format!("MptunnelNotConnected {client} -");
+    let no_path = format!("MptunnelNotConnected {client} - -");
     assert!(poll_until(PATIENCE, || firing().contains(&no_path)), "{:?}", firing());
     tunnel.bridges.iter().for_each(|bridge| bridge.set_dead(false));
     assert!(poll_until(PATIENCE, || firing().is_empty()), "{:?}", firing());

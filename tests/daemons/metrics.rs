@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use super::prometheus::Prometheus;
-use super::setup::{KEYED, Setup, V4, free_address, free_port, lines, wait_until_all_carry};
+use super::setup::{KEYED, Setup, UNKEYED, V4, free_address, free_port, lines, wait_until_all_carry};
 use crate::http::{Answer, get, request};
 use crate::lossy_bridge::{Faults, LossyBridge};
 use crate::process::{MPCLIENT, PATIENCE, Running};
@@ -15,7 +15,7 @@ fn metrics(at: SocketAddr) -> Answer {
     get(at, "/metrics").expect("it answers")
 }
 
-/// The tunnel's two programs, with their metrics, over three bridges that lose.
+/// The tunnel's two programs, with their metrics, over three bridges that lose. mpserver knows the client by a name.
 pub(super) struct Tunnel {
     pub(super) setup: Setup,
     pub(super) bridges: [LossyBridge; 3],
@@ -31,7 +31,9 @@ impl Tunnel {
         let bridges = setup.three_bridges(Faults { loss, ..Faults::default() });
         let at = [free_address(), free_address()];
         let named = at.map(|at| at.to_string());
-        let mpserver = setup.mpserver_and(&["--metrics", &named[1]], KEYED);
+        let [(_, key)] = KEYED else { panic!("there is one key") };
+        let keys = setup.write("keys", &format!("home {key}\n"));
+        let mpserver = setup.mpserver_and(&["--keys", &keys, "--metrics", &named[1]], UNKEYED);
         let configured = [&lines(&bridges)[..], &[format!("metrics = {}", named[0])]].concat();
         let mpclient = setup.mpclient(&configured, KEYED);
         Self { setup, bridges, at, mpclient, _mpserver: mpserver }

@@ -20,6 +20,7 @@ mod copies;
 mod crash;
 #[cfg(target_os = "linux")]
 mod crowd;
+mod dashboard;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]

@@ -33,18 +33,62 @@ fn promtool(args: &[&str]) {
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What the dashboard asks Prometheus for, its variables replaced as Grafana does, and what `docs/metrics.md` shows.
-fn expressions() -> Vec<String> {
+/// What a panel asks Prometheus for.
+pub(crate) struct Target {
+    /// The panel's title.
+    pub(crate) panel: String,
+    /// The query, with Grafana's variables.
+    expression: String,
+    /// What a curve is called; empty where nothing is.
+    legend: String,
+}
+
+impl Target {
+    /// The query as Grafana sends it, where all programs and all other ends are chosen.
+    pub(crate) fn query(&self, rate_interval: &str, range: &str) -> String {
+        let query = self.expression.replace("$instance", ".+").replace("$peer", ".+");
+        let query = query.replace("$__rate_interval", rate_interval).replace("$__range", range);
+        assert!(!query.contains('$'), "a variable that nobody knows: {query}");
+        query
+    }
+
+    /// What the curve with these labels is called, or all its labels. `None`: it has not all that the legend names.
+    pub(crate) fn called(&self, labels: &Value) -> Option<String> {
+        if self.legend.is_empty() {
+            return Some(labels.to_string());
+        }
+        let mut parts = self.legend.split("{{");
+        let mut called = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (label, rest) = part.split_once("}}").expect("a label ends");
+            called.push_str(labels[label].as_str()?);
+            called.push_str(rest);
+        }
+        Some(called)
+    }
+}
+
+/// All that the dashboard asks for.
+pub(crate) fn targets() -> Vec<Target> {
     let dashboard: Value = serde_json::from_str(DASHBOARD).expect("it is JSON");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let panels = dashboard["panels"].as_array().expect("a list").iter();
-    let targets = panels.flat_map(|panel| panel["targets"].as_array().expect("a list"));
-    let expressions = targets.map(|target| target["expr"].as_str().expect("a text"));
-    let replaced = |text: &str| {
-        text.replace("$instance", "a:1").replace("$__rate_interval", "1m").replace("$__range", "1h")
-    };
+    let targets = panels.flat_map(|panel| {
+        let targets = panel["targets"].as_array().expect("a list").iter();
+        targets.map(|target| Target {
+            panel: text(&panel["title"]),
+            expression: text(&target["expr"]),
+            legend: text(&target["legendFormat"]),
+        })
+    });
+    targets.collect()
+}
+
+/// The dashboard's queries, and those that `docs/metrics.md` shows.
+fn expressions() -> Vec<String> {
     let page = include_str!("../../docs/metrics.md");
     let shown = page.split("\n```promql\n").skip(1).filter_map(|rest| rest.split("\n```").next());
-    expressions.map(replaced).chain(shown.map(str::to_owned)).collect()
+    targets().iter().map(|target| target.query("1m", "1h")).chain(shown.map(str::to_owned)).collect()
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What is shown by HTTP, of tunnels in the simulator.
 
-mod grafana;
+pub(crate) mod grafana;
 mod history;
 mod metrics;
