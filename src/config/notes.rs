@@ -54,7 +54,7 @@ mpclient mpclient.conf, where mpclient.conf holds
     1.2.3.4 4000
     bridge.example.org 4000
     key-file = key
-takes datagrams at {DEFAULT_LISTEN} and sends each through both bridges."
+takes datagrams at {DEFAULT_LISTEN} and sends each through both."
     );
     let signals = vec![
         ("SIGHUP", "Reads the file again; one with mistakes changes nothing"),
@@ -79,12 +79,14 @@ pub fn server() -> Vec<Note> {
 The key is that of --key-file, or else of MPTUNNEL_KEY. Without any, traffic is encrypted, but
 anybody may connect. With --keys, each client has a key of its own, and is known by its name.";
     let examples = "\
-(umask 077; mpserver genkey > key)         makes a key that only you can read
+(umask 077; mpserver genkey > key)
+    makes a key that only you can read
 mpserver --key-file key 2000 127.0.0.1 1194
-                                           listens on port 2000, the target is OpenVPN on this machine
+    listens on port 2000; the target is OpenVPN on this machine
 (umask 077; echo \"alice $(mpserver genkey)\" >> keys)
-                                           adds a client to a file that each has a line in
-mpserver --keys keys 2000 127.0.0.1 1194   serves them all";
+    adds a client to a file in which each has a line
+mpserver --keys keys 2000 127.0.0.1 1194
+    serves them all";
     let signals = vec![
         (
             "SIGHUP",

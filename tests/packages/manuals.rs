@@ -36,6 +36,21 @@ fn manual_pages_give_mandoc_and_man_nothing_to_warn_of() {
 }
 
 #[test]
+fn an_example_in_a_manual_page_fits_a_terminal_of_80_columns() {
+    // man indents the text of a section by 7 columns, and such lines by 4 more.
+    const WIDEST: usize = 80 - 7 - 4;
+    for page in ["mpclient.1", "mpserver.1", "mpclient.conf.5"] {
+        let text = text(page);
+        let examples = text.split("\n.nf\n").skip(1).filter_map(|rest| rest.split("\n.fi\n").next());
+        let lines: Vec<_> = examples.flat_map(str::lines).filter(|line| !line.starts_with('.')).collect();
+        assert!(lines.len() > 2, "{page} has no example");
+        for line in lines {
+            assert!(line.chars().count() <= WIDEST, "{page}: {line}");
+        }
+    }
+}
+
+#[test]
 fn a_manual_page_has_the_date_of_the_newest_release() {
     let changes = read("CHANGELOG.md");
     let mut headings = changes.lines().filter_map(|line| line.strip_prefix("## "));
