@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use jiff::Zoned;
 use log::{Level, LevelFilter, info, warn};
 
 use crate::check;
-use crate::config::args::{ClientArgs, ServeArgs, StatusArgs};
+use crate::config::args::{CheckArgs, ClientArgs, ServeArgs, StatusArgs};
 use crate::config::{self, ControlPath, Every, Mistakes, Settings, Variables};
 use crate::net::{self, Control, ControlError, EventLoop, HttpDoor, Occasion, Reread, StartError};
 use crate::status::{self, Look, Summary, plural};
@@ -60,12 +60,22 @@ impl From<StartError> for Failure {
 }
 
 /// A program from its arguments to its exit status.
-pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> ExitCode {
-    let name = Args::command().get_name().to_owned();
+pub fn main<Args: Parser>(program: Program, run: impl FnOnce(Args) -> Result<(), Failure>) -> ExitCode {
+    let name = program.name();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if !error.use_stderr() => error.exit(),
         Err(mut error) => {
+            // An option that is there, but not behind this command, is clap's to explain.
+            let is_there = |word: &str| {
+                let long = word.strip_prefix("--");
+                long.is_some() && Args::command().get_arguments().any(|arg| arg.get_long() == long)
+            };
+            let word = misplaced(&error).filter(|word| !is_there(word));
+            if let Some(answer) = word.and_then(|word| config::answer_to(program, word)) {
+                tell(&format!("{name}: {answer}"));
+                return WRONG_USE.into();
+            }
             // No argument of ours could be such a word, so the tip to pass it behind "--" leads nowhere.
             error.remove(ContextKind::Suggested);
             let text = error.render().to_string();
@@ -93,6 +103,21 @@ pub fn main<Args: Parser>(run: impl FnOnce(Args) -> Result<(), Failure>) -> Exit
             FAILED.into()
         }
         Err(Failure::Told) => FAILED.into(),
+    }
+}
+
+/// The word that is no option, or stands where mpserver's port belongs.
+fn misplaced(error: &clap::Error) -> Option<&str> {
+    let word = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => word(ContextKind::InvalidArg),
+        ErrorKind::ValueValidation if word(ContextKind::InvalidArg) == Some("<LISTEN_PORT>") => {
+            word(ContextKind::InvalidValue)
+        }
+        _ => None,
     }
 }
 
@@ -227,9 +252,9 @@ pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What is wrong with the configuration, or how many bridges do not work.
-pub fn check(args: &ClientArgs) -> Result<(), Failure> {
+pub fn check(args: CheckArgs) -> Result<(), Failure> {
     let variables = Variables::from_env();
-    let Settings { config, .. } = config::client(args, &variables)?;
+    let Settings { config, .. } = config::client(&args.into(), &variables)?;
     keep_memory_private();
     if variables.log.is_none() {
         // What the bridges' log would say is in the report.

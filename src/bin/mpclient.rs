@@ -8,9 +8,9 @@ use mptunnel::program::{self, Running};
 use mptunnel::tunnel::snapshot::Program;
 
 fn main() -> ExitCode {
-    program::main(|line: ClientCommandLine| match (line.command, line.carry) {
+    program::main(Program::Mpclient, |line: ClientCommandLine| match (line.command, line.carry) {
         (Some(ClientCommand::Status(args)), _) => program::show_status(Program::Mpclient, &args),
-        (Some(ClientCommand::Check(args)), _) => program::check(&args),
+        (Some(ClientCommand::Check(args)), _) => program::check(args),
         (None, Some(args)) => {
             let settings = config::client(&args, &Variables::from_env())?;
             let mut running = Running::with(&settings);

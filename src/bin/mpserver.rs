@@ -10,7 +10,7 @@ use mptunnel::tunnel::key::Key;
 use mptunnel::tunnel::snapshot::Program;
 
 fn main() -> ExitCode {
-    program::main(|args: ServerArgs| match (args.command, args.serve) {
+    program::main(Program::Mpserver, |args: ServerArgs| match (args.command, args.serve) {
         (Some(ServerCommand::Genkey), _) => print_new_key(),
         (Some(ServerCommand::Status(args)), _) => program::show_status(Program::Mpserver, &args),
         (None, Some(serve)) => {

@@ -72,7 +72,25 @@ pub enum ClientCommand {
     /// Show what a running mpclient does: its paths, their losses and delays
     Status(StatusArgs),
     /// Try each bridge of a configuration, and say what to do about those that do not work
-    Check(ClientArgs),
+    Check(CheckArgs),
+}
+
+/// Which bridges are tried, and with which key.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The file that mpclient is given, with a line "HOST PORT" for each bridge
+    pub config: PathBuf,
+
+    /// File with the pre-shared key
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+impl From<CheckArgs> for ClientArgs {
+    fn from(CheckArgs { config, key_file }: CheckArgs) -> Self {
+        let shared = SharedArgs { key_file, ..SharedArgs::default() };
+        Self { config, excess: None, listen: None, shared }
+    }
 }
 
 /// How an mpclient carries datagrams.

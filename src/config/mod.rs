@@ -3,7 +3,8 @@
 //! [`args`] holds the arguments as typed, `values` reads the words that they share with
 //! `mpclient.conf`, `client_file` reads that file, whose words are in [`words`], `steering` what it says of
 //! paths, `targets` where flows may lead, `security` finds the keys (`key_files` reads their files) and what
-//! `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does, `summary` how often the log sums up; `slips` knows misspelt words. [`notes`] has
+//! `MPTUNNEL_ENCRYPT` says, `logging` what `RUST_LOG` does, `summary` how often the log sums up; `slips` knows misspelt words, `wishes`
+//! those that belong elsewhere. [`notes`] has
 //! what `--help` says besides. Here they meet: arguments as typed become a
 //! `Config` as meant.
 //!
@@ -24,6 +25,7 @@ mod steering;
 mod summary;
 mod targets;
 mod values;
+mod wishes;
 pub mod words;
 
 use std::fmt;
@@ -35,6 +37,7 @@ use log::warn;
 pub use security::Variables;
 pub use summary::Every;
 pub(crate) use values::without_keys;
+pub(crate) use wishes::answer as answer_to;
 
 use crate::tunnel::flow::MAX_FLOWS;
 use crate::tunnel::link::{Endpoint, Host};
@@ -271,24 +274,9 @@ fn is_itself(listen: SocketAddr, endpoint: &Endpoint) -> bool {
     endpoint.port == listen.port() && (ip == listen.ip().to_canonical() || any && ours)
 }
 
-/// What a user meant who gives mpclient one of mpserver's commands.
+/// What a user meant whose configuration file is none.
 fn meant(config: &Path) -> Option<Mistake> {
-    let word = config.to_string_lossy();
-    let text = match &*word {
-        "genkey" => {
-            "genkey is a command of mpserver; mpclient takes the name of a configuration file".to_owned()
-        }
-        "status" => {
-            "status is a command, which stands alone: mpclient status; a file of this name is ./status"
-                .to_owned()
-        }
-        "check" => {
-            "check is a command, which takes the name of a configuration file: mpclient check FILE; a \
-             file of this name is ./check"
-                .to_owned()
-        }
-        _ => return None,
-    };
+    let text = wishes::answer(Program::Mpclient, config.to_str()?)?;
     Some(Mistake { place: None, text })
 }
 

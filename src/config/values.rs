@@ -69,11 +69,7 @@ pub(super) fn port_argument(word: &str) -> Result<u16, String> {
 
 /// The first argument of mpserver, where some put something else.
 pub(super) fn listen_port(word: &str) -> Result<u16, String> {
-    match word {
-        "genkey" | "status" => Err(format!("{word} is a command, which stands alone: mpserver {word}")),
-        _ => port_argument(word)
-            .map_err(|error| format!("{error}; the order is LISTEN_PORT TARGET_HOST TARGET_PORT")),
-    }
+    port_argument(word).map_err(|error| format!("{error}; the order is LISTEN_PORT TARGET_HOST TARGET_PORT"))
 }
 
 /// A name, an IPv4 address, or an IPv6 address with or without brackets.
@@ -203,8 +199,6 @@ mod tests {
         assert_eq!(port_argument("1.2.3.4"), Err(no_port.to_owned()));
         let order = "; the order is LISTEN_PORT TARGET_HOST TARGET_PORT";
         assert_eq!(listen_port("1.2.3.4"), Err(format!("{no_port}{order}")));
-        let alone = "status is a command, which stands alone: mpserver status";
-        assert_eq!(listen_port("status"), Err(alone.to_owned()));
     }
 
     #[test]

@@ -63,15 +63,29 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
         (&["2000", "localhost", "http"], "\"http\" is not a port: a number from 1 to 65535"),
         (&["127.0.0.1", "1194", "2000"], "the order is LISTEN_PORT TARGET_HOST TARGET_PORT"),
         (&["--bind", "::", "status"], "status is a command, which stands alone: mpserver status"),
+        (&["check"], "check is a command of mpclient, which tries its bridges"),
+        (&["reload"], "a running mpserver reads the file of --keys again at SIGHUP"),
+        (&["help"], "help is an option: mpserver --help"),
+        (&["genkeys"], "genkey is a command, which stands alone: mpserver genkey"),
+        (&["--daemon", "2000", "localhost", "1194"], "mpserver stays in the foreground"),
+        (&["--copies", "2", "2000", "localhost", "1194"], "copies is mpclient's"),
         (&["2000", "127.0.0.1", "2000"], "target 127.0.0.1:2000 is mpserver itself"),
         (&["2000", "localhost", "2000"], "target localhost:2000 is mpserver itself"),
         (&["--bind", "192.0.2.1", "2000", "192.0.2.1", "2000"], "target 192.0.2.1:2000 is mpserver itself"),
-        (&["--listen", "127.0.0.1:3000", "2000", "localhost", "1194"], "unexpected argument '--listen'"),
+        (
+            &["--listen", "127.0.0.1:3000", "2000", "localhost", "1194"],
+            "mpserver listens at the port that comes first",
+        ),
         (&["2000", "1.2.3.400", "1194"], "\"1.2.3.400\" is not an IPv4 address"),
         (&["2000", "local host", "1194"], "\"local host\" is not a host"),
         (&["--bind", "eth0", "2000", "localhost", "1194"], "\"eth0\" is not an IP address"),
         (&["2000", "localhost", "1194", "1195"], "\"1195\" is one argument too many"),
-        (&["--key", KEY, "2000", "localhost", "1194"], "unexpected argument '--key'"),
+        (&["--key", KEY, "2000", "localhost", "1194"], "a key is read from the file of --key-file"),
+        (
+            &[&format!("--key={KEY}"), "2000", "localhost", "1194"],
+            "a key is read from the file of --key-file",
+        ),
+        (&["--colour", "2000", "localhost", "1194"], "unexpected argument '--colour'"),
         (
             &["--key-file", "/nonexistent/key", "2000", "localhost", "1194"],
             "key file /nonexistent/key: No such file",
@@ -104,7 +118,17 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
 fn wrong_arguments_of_mpclient_are_told_and_end_with_2() {
     for (args, expected) in [
         (&["/nonexistent/mpclient.conf"][..], "/nonexistent/mpclient.conf: No such file"),
-        (&["genkey"], "genkey is a command of mpserver"),
+        (&["genkey"], "genkey is a command of mpserver: mpserver genkey"),
+        (&["help"], "help is an option: mpclient --help"),
+        (&["reload"], "a running mpclient reads its file again at SIGHUP"),
+        (&["statsu"], "status is a command, which stands alone: mpclient status"),
+        (&["--check", "mpclient.conf"], "check is a command, which takes the name of a configuration file"),
+        (&["--config", "mpclient.conf"], "the configuration file is named without an option"),
+        (&["--copies", "2", "mpclient.conf"], "copies is a setting of the configuration file"),
+        (&["--keys", "keys", "mpclient.conf"], "--keys is an option of mpserver"),
+        (&["-v", "mpclient.conf"], "RUST_LOG=debug; its version is told by --version"),
+        (&["--colour", "mpclient.conf"], "unexpected argument '--colour'"),
+        (&["check", "--listen", "127.0.0.1:1", "mpclient.conf"], "unexpected argument '--listen'"),
         (
             &["--listen", "127.0.0.1:3000", "status"],
             "status is a command, which stands alone: mpclient status",
@@ -374,6 +398,23 @@ fn help_and_version_are_for_standard_output_and_end_with_0() {
             (Some(0), format!("{name} {}\n", env!("CARGO_PKG_VERSION")))
         );
     }
+}
+
+#[test]
+fn check_offers_no_option_that_is_for_carrying() {
+    let help = run(MPCLIENT, &["check", "--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    let options = help.stdout.split_whitespace().filter(|word| word.starts_with("--"));
+    assert_eq!(options.collect::<Vec<_>>(), ["--key-file", "--help"], "{help:?}");
+}
+
+#[test]
+fn a_file_that_has_the_name_of_a_word_that_would_be_answered_is_read() {
+    let folder = folder("named");
+    write(&folder, "help", "1.2.3.4\n");
+    let path = folder.join("help");
+    let finished = run(MPCLIENT, &[path.to_str().expect("test files have plain names")]);
+    assert!(finished.stderr.contains("bridge \"1.2.3.4\" has no port"), "{finished:?}");
 }
 
 #[test]
