@@ -173,8 +173,7 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
         event_loop.answer_at(control);
     }
     if let Some(address) = metrics {
-        show_metrics(&mut event_loop, address)
-            .map_err(|error| Failure::Failed(format!("cannot serve metrics at {address}: {error}")))?;
+        show_metrics(&mut event_loop, address).map_err(|error| StartError::Metrics(address, error))?;
     }
     let (version, address) = (env!("CARGO_PKG_VERSION"), event_loop.listen_addr());
     let text = format!("{name} {version}: listening on {address}, {summary}");

@@ -25,7 +25,9 @@ impl fmt::Display for ControlError {
             Self::InUse => {
                 f.write_str("another process answers there: give this one its own with --control PATH")
             }
-            Self::NoSocket => f.write_str("there is a file that is no socket"),
+            Self::NoSocket => f.write_str(
+                "there is a file that is no socket: take it away, or name another place with --control PATH",
+            ),
             Self::System(error) => error.fmt(f),
         }
     }

@@ -18,6 +18,10 @@ use super::event_loop::clock;
 use super::http::{HttpDoor, Site};
 use crate::tunnel::snapshot::Snapshot;
 
+/// What is said where those who ask are left alone, with the reason behind it.
+pub(super) const UNANSWERED: &str =
+    "the tunnel goes on, but status and metrics are not answered before a restart";
+
 const CONTROL: Token = Token(0);
 const HTTP: Token = Token(1);
 const END: Token = Token(2);
@@ -87,7 +91,7 @@ impl Doors {
             && wanted.swap(false, Ordering::AcqRel)
             && sender.send(snapshot()).is_err()
         {
-            warn!("nobody takes a snapshot that was asked for");
+            warn!("{UNANSWERED}: nobody takes a snapshot that was asked for");
         }
     }
 }
@@ -107,7 +111,7 @@ impl Drop for Thread {
         if let (Ok(()), Some(handle)) = (woken, self.handle.take())
             && handle.join().is_err()
         {
-            error!("what answered at the control socket and the metrics address has panicked");
+            error!("{UNANSWERED}: what answered has panicked, which is a bug to be reported");
         }
     }
 }
@@ -146,7 +150,7 @@ impl Answering {
         while !self.ended.load(Ordering::Acquire) {
             match self.poll.poll(&mut events, self.wait(clock())) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return error!("nobody answers at the control socket and the metrics address: {error}");
+                    return error!("{UNANSWERED}: {error}");
                 }
                 _ => {}
             }

@@ -13,7 +13,7 @@ use mio::{Events, Poll, Waker};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::control::Control;
-use super::doors::Doors;
+use super::doors::{Doors, UNANSWERED};
 use super::gather::{self, Gather};
 use super::http::{HttpDoor, Site};
 use super::options;
@@ -211,7 +211,7 @@ impl EventLoop {
     pub fn run_while(&mut self, mut go_on: impl FnMut(Instant, &Tunnel) -> bool) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         if let Err(error) = self.doors.begin(&self.stopper.waker) {
-            warn!("nobody answers at the control socket and the metrics address: {error}");
+            warn!("{UNANSWERED}: {error}");
         }
         let mut now = clock();
         let mut gather = Gather::new(now);
@@ -337,7 +337,8 @@ impl EventLoop {
             return self.tell_socks5(now, id);
         }
         if let Bind::Listen(address) = bind {
-            warn!("{}; not before the configuration is read again", StartError::Listen(address, error));
+            let text = format!("{}; SIGHUP tries again", StartError::Listen(address, error));
+            self.tunnel.tell(now, Level::Warn, Kind::System, text);
             return self.tunnel.handle_socket_error(now, id);
         }
         if let Bind::Towards { over: Some(uplink), .. } = &bind

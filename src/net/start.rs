@@ -11,6 +11,8 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// The address for SOCKS5 clients cannot be had.
     Socks5(SocketAddr, io::Error),
+    /// The address for the status page and metrics cannot be had.
+    Metrics(SocketAddr, io::Error),
     /// The system refused something every program needs.
     System(&'static str, io::Error),
 }
@@ -27,6 +29,9 @@ impl fmt::Display for StartError {
                     "cannot listen for SOCKS5 on {address}: {error}{}",
                     remedy(error, *address, "ss -ltnp")
                 )
+            }
+            Self::Metrics(address, error) => {
+                write!(f, "cannot serve metrics at {address}: {error}{}", remedy(error, *address, "ss -ltnp"))
             }
             Self::System(what, error) => write!(f, "cannot {what}: {error}"),
         }

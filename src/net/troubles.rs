@@ -72,11 +72,24 @@ pub(super) fn line(trouble: &Trouble, who: &str, counters: &SendCounters) -> Str
     let Trouble { error, unsent, .. } = trouble;
     if is_full(error) {
         let lost = counters.would_block;
-        format!("the way to {who} is full: what does not fit is not sent ({lost} packets so far)")
+        format!(
+            "the way to {who} is full: what does not fit is not sent ({lost} packets so far); fewer copies or a lower \
+             rate would fit"
+        )
     } else if *unsent {
-        format!("cannot send to {who}: {error} ({} so far)", counters.failed)
+        format!("cannot send to {who}: {error}{} ({} so far)", remedy(error), counters.failed)
     } else {
-        format!("{who} cannot be reached: {error}")
+        format!("{who} cannot be reached: {error}{}", remedy(error))
+    }
+}
+
+/// What to look at, where the error tells more than one thing might.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ": nobody listens there",
+        io::ErrorKind::PermissionDenied => ": this machine forbids it (a firewall, or a broadcast address)",
+        io::ErrorKind::NetworkUnreachable => ": this machine has no route there (ip route get ADDRESS)",
+        _ => "",
     }
 }
 
@@ -85,6 +98,38 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::tunnel::link::SocketId;
+
+    #[test]
+    fn a_line_says_what_to_look_at_where_the_error_tells() {
+        let link = Link { socket: SocketId(7), remote: ([192, 0, 2, 1], 4000).into(), local: None };
+        let counters = SendCounters { would_block: 5, failed: 3 };
+        for (kind, unsent, begin, end) in [
+            (io::ErrorKind::ConnectionRefused, false, "bridge cannot be reached: ", ": nobody listens there"),
+            (
+                io::ErrorKind::PermissionDenied,
+                true,
+                "cannot send to bridge: ",
+                "a broadcast address) (3 so far)",
+            ),
+            (
+                io::ErrorKind::NetworkUnreachable,
+                true,
+                "cannot send to bridge: ",
+                "(ip route get ADDRESS) (3 so far)",
+            ),
+            (io::ErrorKind::OutOfMemory, true, "cannot send to bridge: ", "out of memory (3 so far)"),
+            (
+                io::ErrorKind::WouldBlock,
+                true,
+                "the way to bridge is full: ",
+                "(5 packets so far); fewer copies or a lower rate would fit",
+            ),
+        ] {
+            let line = line(&Trouble { link, error: kind.into(), unsent }, "bridge", &counters);
+            assert!(line.starts_with(begin) && line.ends_with(end), "{line}");
+        }
+    }
 
     #[test]
     fn each_thing_has_a_line_a_minute() {

@@ -15,6 +15,9 @@ use super::{Side, Tunnel, path, server};
 /// Octets that WireGuard's datagrams are longer than the packets in them: header, counter and tag.
 const WIREGUARD_OVERHEAD_LEN: usize = 32;
 
+/// What is said where there are as many clients as there may be.
+const ROOM: &str = "one that has been silent for 5 minutes makes room";
+
 /// The settings of VPNs that send datagrams of at most this length.
 pub fn vpn_settings(longest: usize) -> String {
     let inner = longest.saturating_sub(WIREGUARD_OVERHEAD_LEN);
@@ -78,30 +81,42 @@ impl Tunnel {
                 format!("a handshake from {from} was made with another key, or changed on the way: {remedy}")
             }
             Reject::OtherVersion | Reject::OtherMode => self.disagreement(from, octets)?,
-            Reject::HandshakeLimit => refused(from, "half-open handshakes", server::MAX_PENDING),
+            Reject::HandshakeLimit => {
+                refused(from, "half-open handshakes", server::MAX_PENDING, "it may try again in 5 s")
+            }
             Reject::PeerLimit if matches!(self.fabric.security.keys, Keys::Each(_)) => format!(
-                "{from} is refused: there are {} clients, or {} of its name that are heard, the limits",
+                "{from} is refused: there are {} clients, or {} of its name that are heard, the limits; {ROOM}",
                 server::MAX_PEERS,
                 server::MAX_OF_NAME
             ),
-            Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS),
-            Reject::PathLimit => refused(from, "paths of a client", path::MAX_PATHS),
+            Reject::PeerLimit => refused(from, "clients", server::MAX_PEERS, ROOM),
+            Reject::PathLimit => {
+                refused(from, "paths of a client", path::MAX_PATHS, "its file must have fewer bridges")
+            }
             // A client says in other words that it is mpserver's limit.
             Reject::FlowLimit if self.fabric.peers.iter().all(|(_, peer)| !peer.flows.is_full()) => return None,
-            Reject::FlowLimit => refused(from, "applications of a client", self.fabric.flow_limits.most),
+            Reject::FlowLimit => {
+                let remedy = match self.side {
+                    Side::Client(_) => "a higher max-flows, here and at mpserver, lets more in",
+                    Side::Server(_) => "a higher --max-flows lets more in",
+                };
+                refused(from, "applications of a client", self.fabric.flow_limits.most, remedy)
+            }
             // A client says whose address is missing.
             Reject::NoTarget if matches!(self.side, Side::Client(_)) => return None,
             Reject::NoTarget => "datagrams are dropped: the target's name has no address yet".to_owned(),
             // A client's lines tell of the rest; a server's client may just have gone.
             Reject::QueueFull if matches!(self.side, Side::Server(_)) => return None,
             Reject::Fragment => {
-                format!("application {from} sends datagrams by SOCKS5 in fragments, which are dropped")
+                format!(
+                    "application {from} sends datagrams by SOCKS5 in fragments, which are dropped: have it send whole ones"
+                )
             }
             Reject::NoHeader => format!(
                 "application {from} sends datagrams by SOCKS5 that name no target, which are dropped"
             ),
             Reject::QueueFull => {
-                "datagrams are dropped: no path is usable, and enough are waiting".to_owned()
+                "datagrams are dropped: no path is usable, and enough are waiting; \"mpclient check\" tells what to look at".to_owned()
             }
             // Everyday business of a network, or a stranger's rubbish.
             Reject::Copy
@@ -146,6 +161,6 @@ impl Tunnel {
     }
 }
 
-fn refused(from: SocketAddr, what: &str, limit: usize) -> String {
-    format!("{from} is refused: there are {limit} {what}, the limit")
+fn refused(from: SocketAddr, what: &str, limit: usize, remedy: &str) -> String {
+    format!("{from} is refused: there are {limit} {what}, the limit; {remedy}")
 }

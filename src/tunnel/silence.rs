@@ -35,15 +35,20 @@ impl Silence {
             1 => "the one bridge".to_owned(),
             bridges => format!("any of {bridges} bridges"),
         };
-        let reason = match self.was_connected {
-            true => "it has stopped, or no bridge leads to it any more; if it was started anew,",
-            false => "check that it runs and that the bridges lead to it;",
+        let keyed = !security.keys.is_none();
+        let reason = match (self.was_connected, keyed) {
+            (true, true) => {
+                "it has stopped, or no bridge leads to it any more, or this key is gone from its file of --keys; if it \
+                 was started anew,"
+            }
+            (true, false) => "it has stopped, or no bridge leads to it any more; if it was started anew,",
+            (false, _) => "check that it runs and that the bridges lead to it;",
         };
         Some(format!(
             "no answer from mpserver through {bridges} for {}: {reason} it must have {} and {} (its log tells \
              if it does not); trying on",
             Spoken(silence),
-            if security.keys.is_none() { "no key" } else { "the same key" },
+            if keyed { "the same key" } else { "no key" },
             if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" },
         ))
     }
@@ -72,6 +77,7 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::key::Key;
     use crate::tunnel::keyring::Keys;
 
     const SECURITY: Security = Security { encrypt: true, keys: Keys::None };
@@ -112,7 +118,11 @@ mod tests {
         assert_eq!(silence.connected(now, now), "connected to mpserver");
         let (_, line) = &complaints(&mut silence, 3, 4)[0];
         assert!(line.contains("it has stopped, or no bridge leads to it any more"), "{line}");
-        assert!(!line.contains("check that it runs"), "{line}");
+        assert!(!line.contains("check that it runs") && !line.contains("--keys"), "{line}");
+        let security = Security { encrypt: true, keys: Keys::Shared(Key::from_octets([1; 32])) };
+        let line =
+            silence.complaint(now + 2 * Duration::from_secs(60), now, 3, &security).expect("a minute later");
+        assert!(line.contains("or this key is gone from its file of --keys"), "{line}");
     }
 
     #[test]

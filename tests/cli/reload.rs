@@ -107,6 +107,27 @@ fn what_is_different_is_named_with_what_it_was_and_nothing_where_nothing_is() {
 }
 
 #[test]
+fn a_forward_that_cannot_listen_is_told_and_tried_again_at_the_next_reload() {
+    let client = Client::start("reload_forward");
+    let (taken, forward) = taken_port();
+    let text = format!("{}\n{}\nforward = {forward} a:1\n", settings(client.listen), bridge(free_port()));
+    client.reads(
+        &text,
+        &[
+            &format!("{forward} is forwarded to a:1"),
+            &format!("cannot listen on {forward}: Address already in use"),
+            "; SIGHUP tries again",
+        ],
+    );
+    drop(taken);
+    client.running.signal("HUP");
+    client.running.wait_for_lines(2, &format!("{forward} is forwarded to a:1"));
+    client.running.signal("HUP");
+    client.running.wait_for_lines(1, "was read again: nothing is different");
+    assert_eq!(client.running.log().matches("SIGHUP tries again").count(), 1, "{}", client.running.log());
+}
+
+#[test]
 fn a_file_that_is_gone_is_no_mistake_in_it_and_changes_nothing() {
     let client = Client::start("reload_gone");
     let path = client.folder.join("mpclient.conf");

@@ -185,10 +185,13 @@ impl Client {
                  started with --allow-target {target}"
             ),
             Verdict::NoAddress => {
-                format!("mpserver finds no address of the target {target}: datagrams to it are dropped")
+                format!(
+                    "mpserver finds no address of the target {target}: datagrams to it are dropped until its name has \
+                     one there"
+                )
             }
-            Verdict::Limit => "mpserver has as many flows of this client as it may: datagrams of further \
-                               applications are dropped"
+            Verdict::Limit => "mpserver has as many applications of this client as its --max-flows allows: \
+                               datagrams of further ones are dropped"
                 .to_owned(),
             Verdict::NoSocket => {
                 format!("mpserver cannot open a socket towards the target {target}: its log tells why")

@@ -8,6 +8,7 @@ use std::time::Instant;
 use log::Level;
 
 use super::Server;
+use super::keys::who;
 use super::target::Found;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::Fabric;
@@ -89,7 +90,7 @@ impl Server {
         if fabric.peers[id.0].flows.is_full() {
             return Err(Reject::FlowLimit);
         }
-        let remote = match self.find(now, &open.target, fabric)? {
+        let remote = match self.find(now, id, &open.target, fabric)? {
             Found::At(remote) => remote,
             Found::Soon(name) => {
                 self.names.hold(name, id, open, datagram)?;
@@ -168,19 +169,6 @@ impl Server {
         }
     }
 
-    /// Says in the log that a client asks for what it may not have.
-    pub(super) fn tell_refused(&self, now: Instant, target: &Target, fabric: &mut Fabric) {
-        if fabric.counters.line_is_due(now, Reject::NotAllowed) {
-            fabric.counters.line_was_written(now, Reject::NotAllowed);
-            let count = fabric.counters.rejected(Reject::NotAllowed) + 1;
-            let text = format!(
-                "a client asks for the target {target}, which is not allowed: --allow-target {target} would \
-                 allow it ({count} so far)"
-            );
-            fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
-        }
-    }
-
     /// What waited for a name that is now looked up.
     pub(super) fn take_held(&mut self, now: Instant, name: u32, fabric: &mut Fabric) {
         for held in self.names.release(name) {
@@ -188,6 +176,20 @@ impl Server {
                 fabric.counters.reject(reject);
             }
         }
+    }
+}
+
+/// Says in the log that a client asks for what it may not have.
+pub(super) fn tell_refused(now: Instant, id: PeerId, target: &Target, fabric: &mut Fabric) {
+    if fabric.counters.line_is_due(now, Reject::NotAllowed) {
+        fabric.counters.line_was_written(now, Reject::NotAllowed);
+        let count = fabric.counters.rejected(Reject::NotAllowed) + 1;
+        let who = who(&fabric.security.keys, id, fabric.peers[id.0].key);
+        let text = format!(
+            "{who} asks for the target {target}, which is not allowed: --allow-target {target} would allow it \
+             ({count} so far)"
+        );
+        fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use log::{Level, debug};
 
 use super::Server;
+use super::flows::tell_refused;
 use crate::tunnel::chronicle::Kind;
 use crate::tunnel::fabric::Fabric;
 use crate::tunnel::link::{Endpoint, Event, Host, NameId, PeerId, Target};
@@ -100,6 +101,7 @@ impl Server {
     pub(super) fn find(
         &mut self,
         now: Instant,
+        id: PeerId,
         target: &Target,
         fabric: &mut Fabric,
     ) -> Result<Found, Reject> {
@@ -126,7 +128,7 @@ impl Server {
             },
         };
         if matches!(found, Err(Reject::NotAllowed)) {
-            self.tell_refused(now, target, fabric);
+            tell_refused(now, id, target, fabric);
         }
         found
     }
