@@ -95,9 +95,11 @@ pub(super) fn command(words: &[String]) {
 /// A unit of systemd: our programs would take what its `Exec...` lines give them, with the arguments that a remark in it gives
 /// as an example.
 pub(super) fn unit(text: &str) {
-    let arguments =
-        text.lines().find_map(|line| line.trim_start_matches(['#', ' ']).strip_prefix("ARGUMENTS="));
-    let text = text.replace("$ARGUMENTS", arguments.unwrap_or_default().trim_matches('"'));
+    let example = |variable: &str| {
+        let line = text.lines().find_map(|line| line.trim_start_matches(['#', ' ']).strip_prefix(variable));
+        line.and_then(|line| line.strip_prefix('=')).unwrap_or_default().trim_matches('"')
+    };
+    let text = text.replace("$ARGUMENTS", example("ARGUMENTS")).replace("$OPTIONS", example("OPTIONS"));
     let commands =
         text.lines().filter(|line| line.starts_with("Exec")).filter_map(|line| line.split_once('='));
     for (_, line) in commands {

@@ -23,8 +23,8 @@ fn check(name: &str, text: &str) -> bool {
         ("keys", _) => checks::keys(text),
         (_, "sh") => checks::shell(text),
         (_, "service") => checks::unit(text),
-        // A part of a unit, which `packaging/systemd/test` runs.
-        ("keys.conf", _) => checks::unit(text),
+        // Parts of units, which `packaging/systemd/test` runs.
+        ("keys.conf" | "socks5-users.conf", _) => checks::unit(text),
         // Cargo builds them, and `README.md` has a test of its own.
         (_, "rs") | ("README.md", _) => {}
         // `tests/web/grafana.rs` has promtool read them.
