@@ -12,7 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use jiff::Zoned;
 use log::{Level, LevelFilter, info, warn};
 
-use crate::check;
+use crate::check::{self, Form};
 use crate::config::args::{CheckArgs, ClientArgs, ServeArgs, StatusArgs};
 use crate::config::{self, ControlPath, Every, Mistakes, Settings, Variables};
 use crate::net::{self, Control, ControlError, EventLoop, HttpDoor, Occasion, Reread, StartError};
@@ -253,6 +253,7 @@ pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
 /// What is wrong with the configuration, or how many bridges do not work.
 pub fn check(args: CheckArgs) -> Result<(), Failure> {
     let variables = Variables::from_env();
+    let form = if args.json { Form::Json } else { Form::Words };
     let Settings { config, .. } = config::client(&args.into(), &variables)?;
     keep_memory_private();
     if variables.log.is_none() {
@@ -260,7 +261,7 @@ pub fn check(args: CheckArgs) -> Result<(), Failure> {
         log::set_max_level(LevelFilter::Off);
     }
     let Role::Client(role) = config.role else { unreachable!("a client's configuration is one") };
-    match check::run(&role.bridges, &config.security) {
+    match check::run(&role.bridges, &config.security, form) {
         Ok((works, all)) if works == all => Ok(()),
         Ok(_) => Err(Failure::Told),
         Err(text) => Err(Failure::Command("check", text)),

@@ -1,12 +1,26 @@
 //! What was found, in words: what is wrong, and what to do about it in the order in which it is likely.
 
 use std::fmt::Write;
+use std::mem;
+use std::net::SocketAddr;
 
 use crate::status::plural;
+use crate::tunnel::link::Host;
 use crate::tunnel::probing::Probes;
 use crate::tunnel::report::vpn_settings;
-use crate::tunnel::role::Security;
+use crate::tunnel::role::{Bridge, Security};
 use crate::tunnel::snapshot::WholeView;
+
+/// A bridge that was tried.
+#[derive(Clone, Debug)]
+pub(super) struct Tried {
+    /// As the user named it.
+    pub(super) bridge: Bridge,
+    /// Where it was looked for: the addresses of its name, or its address.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// What was found.
+    pub(super) finding: Finding,
+}
 
 /// What was found of a bridge.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,13 +34,17 @@ pub(super) enum Finding {
         /// The largest datagrams that cross it in one piece.
         whole: WholeView,
     },
-    /// Its name has no address, for the reason that the log gives; or there was no answer at all.
+    /// Its name has no address, for this reason; or there was no answer at all.
     NoAddress(Option<String>),
     /// Its uplink is missing.
     NoUplink(String),
     /// Nobody listens there.
     Refused,
-    /// The system cannot send there, or a router cannot.
+    /// This machine does not let packets out.
+    Forbidden(String),
+    /// This machine, or a router, knows no way there; or the system has something else against it.
+    NoRoute(String),
+    /// A router, a firewall or the machine's neighbours say that it cannot be reached.
     Unreachable(String),
     /// Nothing came back.
     Silent,
@@ -39,22 +57,56 @@ impl Finding {
     }
 }
 
-/// The report of all bridges.
-pub(super) fn report(findings: &[(String, Finding)], security: &Security) -> String {
-    let works = findings.iter().filter(|(_, finding)| finding.works()).count();
-    let mut out = String::new();
-    for (bridge, finding) in findings {
-        let (what, remedies) = describe(bridge, finding, works > 0, security);
-        let _ = writeln!(out, "bridge {bridge} {what}");
-        for remedy in remedies {
-            let _ = writeln!(out, "  - {remedy}");
+/// How the bridges did together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Together {
+    /// One works, or more.
+    SomeWork,
+    /// None works, not all for the same reason; or there is one alone.
+    NoneWorks,
+    /// Several, and none works, for the same reason: what they have in common is likely to be the matter.
+    FailAlike,
+}
+
+impl Together {
+    fn of(all: &[Tried]) -> Self {
+        let kind = |tried: &Tried| mem::discriminant(&tried.finding);
+        match all {
+            _ if all.iter().any(|tried| tried.finding.works()) => Self::SomeWork,
+            [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|tried| kind(tried) == kind(first)) => {
+                Self::FailAlike
+            }
+            _ => Self::NoneWorks,
         }
     }
-    let verb = if works == 1 || findings.len() == 1 { "works" } else { "work" };
-    let _ = writeln!(out, "{works} of {} {verb}", plural(findings.len() as u64, "bridge"));
+}
+
+/// The report of all bridges. Those to which the same remedies apply stand together.
+pub(super) fn report(all: &[Tried], security: &Security) -> String {
+    let works = all.iter().filter(|tried| tried.finding.works()).count();
+    let together = Together::of(all);
+    let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for tried in all {
+        let (line, remedies) = (line(tried), remedies(tried, together, security));
+        match groups.iter_mut().find(|(_, others)| *others == remedies && !remedies.is_empty()) {
+            Some((lines, _)) => lines.push(line),
+            None => groups.push((vec![line], remedies)),
+        }
+    }
+    let mut out = String::new();
+    for (lines, remedies) in groups {
+        lines.iter().for_each(|line| out.extend([line, "\n"]));
+        if lines.len() > 1 {
+            let first = if together == Together::FailAlike { ", what they have in common first" } else { "" };
+            let _ = writeln!(out, "  for these {}{first}:", lines.len());
+        }
+        remedies.iter().for_each(|remedy| out.extend(["  - ", remedy, "\n"]));
+    }
+    let verb = if works == 1 || all.len() == 1 { "works" } else { "work" };
+    let _ = writeln!(out, "{works} of {} {verb}", plural(all.len() as u64, "bridge"));
     // Where one of them has none, none is known of all: nothing is less than something.
-    let working = findings.iter().filter(|(_, finding)| finding.works());
-    if let Some(longest) = working.map(|(_, finding)| longest(finding)).min().flatten() {
+    let working = all.iter().filter(|tried| tried.finding.works());
+    if let Some(longest) = working.map(|tried| longest(&tried.finding)).min().flatten() {
         let _ = writeln!(
             out,
             "datagrams of up to {longest} octets cross them all in one piece ({})",
@@ -70,89 +122,142 @@ fn longest(finding: &Finding) -> Option<usize> {
     Some(whole.sent_octets?.min(whole.received_octets?))
 }
 
-/// What is to be said of a bridge: whether it works, and what to do.
-fn describe(
-    bridge: &str,
-    finding: &Finding,
-    others_work: bool,
-    security: &Security,
-) -> (String, Vec<String>) {
-    let remedies = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    match finding {
+/// What is said of a bridge: how well it works, or why it does not.
+fn line(tried: &Tried) -> String {
+    let Tried { bridge, addresses, finding } = tried;
+    let what = match finding {
         Finding::Works { rtt_ms, probes: Probes { answered, lost }, whole } => {
             let sent = answered + lost;
-            let mut text = format!("works: round trip {rtt_ms:.1} ms, {lost} of {sent} probes lost");
-            let octets = |octets: Option<usize>| octets.map_or("?".to_owned(), |octets| octets.to_string());
-            let [up, down] = [whole.sent_octets, whole.received_octets].map(octets);
-            let _ = match up == down {
-                true => write!(text, ", in one piece up to {up} octets"),
-                false => write!(text, ", in one piece up to {up} octets there and {down} back"),
-            };
-            (text, Vec::new())
+            return format!(
+                "bridge {bridge} works: round trip {rtt_ms:.1} ms, {lost} of {sent} probes lost{}",
+                in_one_piece(whole)
+            );
         }
-        Finding::NoAddress(Some(text)) => (
-            format!("does not work: it {}", reason(bridge, text)),
-            remedies(&["is the name written as it should be, and can this machine look names up?"]),
-        ),
-        Finding::NoAddress(None) => (
-            "does not work: its name was not looked up in time".to_owned(),
-            remedies(&["does the DNS server that /etc/resolv.conf names answer?"]),
-        ),
-        Finding::NoUplink(text) => (
-            format!("does not work: {}", reason(bridge, text)),
-            remedies(&["is bind= what `ip address` shows?"]),
-        ),
-        Finding::Refused => (
-            "does not work: refused, nobody listens there (ICMP port unreachable)".to_owned(),
-            remedies(&[
-                "does the bridge run, and at this port?",
-                "if it only rewrites addresses (nftables, a router): does mpserver run, at the port that it \
-                 leads to?",
-            ]),
-        ),
-        Finding::Unreachable(error) => (
-            format!("does not work: unreachable ({error})"),
-            remedies(&[
-                "does this machine have a route to it (`ip route get ADDRESS`), and does IPv6 work where the \
-                 address is one?",
-                "does a firewall on this machine forbid it?",
-            ]),
-        ),
-        Finding::Silent => ("does not work: no answer".to_owned(), silence(others_work, security)),
+        Finding::NoAddress(Some(reason)) => format!("it {reason}"),
+        Finding::NoAddress(None) => "its name was not looked up in time".to_owned(),
+        Finding::NoUplink(reason) => reason.clone(),
+        Finding::Refused => "refused, nobody listens there (ICMP port unreachable)".to_owned(),
+        Finding::Forbidden(error) => format!("this machine lets nothing out to it ({error})"),
+        Finding::NoRoute(error) | Finding::Unreachable(error) => format!("unreachable ({error})"),
+        Finding::Silent => "no answer".to_owned(),
+    };
+    // What a name led to may be the matter.
+    let at: Vec<_> = match bridge.endpoint.host {
+        Host::Name(_) => addresses.iter().map(|address| address.ip().to_string()).collect(),
+        Host::Ip(_) => Vec::new(),
+    };
+    let at = if at.is_empty() { String::new() } else { format!(" ({})", at.join(", ")) };
+    format!("bridge {bridge}{at} does not work: {what}")
+}
+
+/// What is said of the largest datagrams.
+fn in_one_piece(whole: &WholeView) -> String {
+    match (whole.sent_octets, whole.received_octets) {
+        (None, None) => String::new(),
+        (Some(there), Some(back)) if there == back => format!(", in one piece up to {there} octets"),
+        (there, back) => {
+            let octets = |octets: Option<usize>| octets.map_or("?".to_owned(), |octets| octets.to_string());
+            format!(", in one piece up to {} octets there and {} back", octets(there), octets(back))
+        }
     }
 }
 
+/// What to look at, the likeliest first.
+fn remedies(tried: &Tried, together: Together, security: &Security) -> Vec<String> {
+    let alike = together == Together::FailAlike;
+    let in_order = |of_one: &[&str], of_all: &[&str]| -> Vec<String> {
+        let texts = if alike { [of_all, of_one] } else { [of_one, of_all] };
+        texts.concat().into_iter().map(str::to_owned).collect()
+    };
+    let firewall = "does a firewall on this machine forbid it (`nft list ruleset`)?";
+    match &tried.finding {
+        Finding::Works { whole, .. } if cfg!(target_os = "linux") => too_long(whole),
+        Finding::Works { .. } => Vec::new(),
+        Finding::NoAddress(Some(_)) => in_order(
+            &["is the name written as it should be?"],
+            &["can this machine look names up (`getent hosts NAME`)?"],
+        ),
+        Finding::NoAddress(None) => {
+            in_order(&["does the DNS server that /etc/resolv.conf names answer?"], &[])
+        }
+        Finding::NoUplink(_) => in_order(&["is bind= what `ip address` shows?"], &[]),
+        Finding::Refused => in_order(
+            &["does the bridge run, and at this port?"],
+            &[
+                "if it only rewrites addresses (nftables, a router): does mpserver run, at the port that it leads to?",
+            ],
+        ),
+        Finding::Forbidden(_) => in_order(&[firewall], &[]),
+        Finding::NoRoute(_) if tried.bridge.bind.is_some() => in_order(
+            &["is its uplink up, with an address and a route (`ip route get ADDRESS oif INTERFACE`)?"],
+            &[],
+        ),
+        Finding::NoRoute(_) => in_order(
+            &[
+                "does this machine have a route to it (`ip route get ADDRESS`), and does IPv6 work where the address is one?",
+            ],
+            &["is this machine online (`ip route show default`)?"],
+        ),
+        Finding::Unreachable(_) => in_order(
+            &[
+                "is the machine of the bridge up, at this address?",
+                "does a firewall there, or on the way, reject UDP at this port?",
+            ],
+            &[firewall],
+        ),
+        Finding::Silent => silence(tried, together, security),
+    }
+}
+
+/// What may be the matter where the longest packet that crosses was not found, as on most paths within two seconds.
+fn too_long(whole: &WholeView) -> Vec<String> {
+    let way = match (whole.sent_octets, whole.received_octets) {
+        (None, None) => "there and back",
+        (None, Some(_)) => "there",
+        (Some(_), None) => "back, unless mpserver's system does not tell",
+        (Some(_), Some(_)) => return Vec::new(),
+    };
+    vec![format!(
+        "the largest datagram that crosses it was not found in time {way}: does something on the way drop long packets?"
+    )]
+}
+
 /// What the log says of a bridge, without the name and without what comes of it while mpclient runs.
-fn reason<'a>(bridge: &str, text: &'a str) -> &'a str {
+pub(super) fn reason<'a>(bridge: &str, text: &'a str) -> &'a str {
     let text = text.strip_prefix("bridge ").and_then(|text| text.strip_prefix(bridge)).unwrap_or(text);
     let text = text.trim_start_matches([':', ' ']);
     text.split_once("; trying again").map_or(text, |(reason, _)| reason)
 }
 
 /// What may be the matter where nothing comes back. mpserver is silent towards whoever has not its key.
-fn silence(others_work: bool, security: &Security) -> Vec<String> {
+fn silence(tried: &Tried, together: Together, security: &Security) -> Vec<String> {
+    let mut looked_at = Vec::new();
+    if together == Together::SomeWork {
+        looked_at
+            .push("other bridges reach mpserver, so that the key and the encryption are right".to_owned());
+    } else {
+        if security.keys.is_none() {
+            let text = "this check has used no key: if mpserver has one, name it with --key-file FILE";
+            looked_at.push(text.to_owned());
+        }
+        let key = if security.keys.is_none() { "no key" } else { "the same key" };
+        let encryption = if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" };
+        looked_at.extend([
+            "does mpserver run?".to_owned(),
+            format!(
+                "does its log say that the key, the encryption or the version differs? It must have {key} and \
+                 {encryption}; otherwise it does not answer"
+            ),
+        ]);
+    }
+    if tried.bridge.bind.is_some() {
+        let text = "does its uplink have a route to it (`ip route get ADDRESS oif INTERFACE`), and is its rp_filter 2 or 0?";
+        looked_at.push(text.to_owned());
+    }
     let bridge = "does the bridge run, and lead to mpserver's address and port?";
     let filtered = "does a firewall or a provider between here and mpserver drop UDP at these ports?";
-    if others_work {
-        let agreed = "other bridges reach mpserver, so that the key and the encryption are right";
-        return [bridge, filtered, agreed].map(str::to_owned).into();
-    }
-    let key = if security.keys.is_none() { "no key" } else { "the same key" };
-    let encryption = if security.encrypt { "encryption on" } else { "MPTUNNEL_ENCRYPT=0" };
-    let mut looked_at = Vec::new();
-    if security.keys.is_none() {
-        looked_at
-            .push("this check has used no key: if mpserver has one, name it with --key-file FILE".to_owned());
-    }
-    looked_at.extend([
-        "does mpserver run?".to_owned(),
-        format!(
-            "does its log say that the key or the encryption differs? It must have {key} and {encryption}; \
-             otherwise it does not answer"
-        ),
-        bridge.to_owned(),
-        filtered.to_owned(),
-    ]);
+    let last = if together == Together::FailAlike { [filtered, bridge] } else { [bridge, filtered] };
+    looked_at.extend(last.map(str::to_owned));
     looked_at
 }
 
@@ -160,6 +265,7 @@ fn silence(others_work: bool, security: &Security) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::tunnel::keyring::Keys;
+    use crate::tunnel::link::{Endpoint, Uplink};
 
     const SECURITY: Security = Security { encrypt: true, keys: Keys::None };
 
@@ -168,17 +274,32 @@ mod tests {
         Finding::Works { rtt_ms: 31.25, probes: Probes { answered: 13, lost: 1 }, whole }
     }
 
+    fn tried(line: &str, finding: Finding) -> Tried {
+        let mut words = line.split(' ');
+        let host = words.next().expect("a host");
+        let host = host.parse().map_or(Host::Name(host.to_owned()), Host::Ip);
+        let addresses = match &host {
+            Host::Ip(ip) => vec![(*ip, 4000).into()],
+            Host::Name(_) => vec![([192, 0, 2, 7], 4000).into(), ([192, 0, 2, 8], 4000).into()],
+        };
+        let bind = words.next().map(|uplink| Uplink::Interface(uplink.to_owned()));
+        let bridge = Bridge { endpoint: Endpoint { host, port: 4000 }, bind, backup: false };
+        Tried { bridge, addresses, finding }
+    }
+
     fn text(findings: &[Finding]) -> String {
-        let named = (1..).zip(findings).map(|(number, finding)| (format!("{number}:4000"), finding.clone()));
-        report(&named.collect::<Vec<_>>(), &SECURITY)
+        let all = (1..).zip(findings);
+        let all: Vec<_> =
+            all.map(|(number, finding)| tried(&format!("10.0.0.{number}"), finding.clone())).collect();
+        report(&all, &SECURITY)
     }
 
     #[test]
     fn what_works_is_told_with_its_figures_and_what_suits_all() {
         assert_eq!(
             text(&[works(1440, 1440), works(1340, 1332)]),
-            "bridge 1:4000 works: round trip 31.2 ms, 1 of 14 probes lost, in one piece up to 1440 octets\n\
-             bridge 2:4000 works: round trip 31.2 ms, 1 of 14 probes lost, in one piece up to 1340 octets there \
+            "bridge 10.0.0.1:4000 works: round trip 31.2 ms, 1 of 14 probes lost, in one piece up to 1440 octets\n\
+             bridge 10.0.0.2:4000 works: round trip 31.2 ms, 1 of 14 probes lost, in one piece up to 1340 octets there \
              and 1332 back\n\
              2 of 2 bridges work\n\
              datagrams of up to 1332 octets cross them all in one piece (WireGuard: MTU = 1300; OpenVPN: mssfix \
@@ -209,25 +330,123 @@ mod tests {
 
     #[test]
     fn each_trouble_is_told_with_its_remedy() {
+        let error = |text: &str| text.to_owned();
         for (finding, words) in [
             (Finding::NoAddress(None), ["not looked up in time", "DNS server"]),
             (
-                Finding::NoAddress(Some(
-                    "bridge 1:4000 cannot be looked up: no such host; trying again".into(),
-                )),
+                Finding::NoAddress(Some(error("cannot be looked up: no such host"))),
                 ["does not work: it cannot be looked up: no such host\n", "is the name written"],
             ),
             (
-                Finding::NoUplink(
-                    "bridge 1:4000: there is no interface wan; trying again each second".into(),
-                ),
+                Finding::NoUplink(error("there is no interface wan")),
                 ["does not work: there is no interface wan\n", "ip address"],
             ),
             (Finding::Refused, ["refused", "does the bridge run"]),
-            (Finding::Unreachable("No route to host".into()), ["(No route to host)", "ip route get"]),
+            (
+                Finding::Forbidden(error("Operation not permitted")),
+                ["(Operation not permitted)", "nft list ruleset"],
+            ),
+            (Finding::NoRoute(error("Network is unreachable")), ["(Network is unreachable)", "ip route get"]),
+            (
+                Finding::Unreachable(error("No route to host")),
+                ["(No route to host)", "is the machine of the bridge up"],
+            ),
         ] {
             let text = text(&[finding]);
             assert!(words.iter().all(|words| text.contains(words)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_log_says_of_a_bridge_is_told_without_what_comes_of_it() {
+        for (bridge, text, expected) in [
+            (
+                "a:1",
+                "bridge a:1 cannot be looked up: no such host; trying again",
+                "cannot be looked up: no such host",
+            ),
+            (
+                "a:1 over w",
+                "bridge a:1 over w: there is no interface w; trying again each second",
+                "there is no interface w",
+            ),
+        ] {
+            assert_eq!(reason(bridge, text), expected);
+        }
+    }
+
+    #[test]
+    fn bridges_with_the_same_trouble_stand_together_above_their_remedies() {
+        let all = [Finding::Refused, works(1440, 1440), Finding::Silent, Finding::Refused];
+        let text = text(&all);
+        let lines: Vec<_> = text.lines().map(|line| line.split(" work").next().expect("a line")).collect();
+        assert_eq!(
+            lines[..5],
+            [
+                "bridge 10.0.0.1:4000 does not",
+                "bridge 10.0.0.4:4000 does not",
+                "  for these 2:",
+                "  - does the bridge run, and at this port?",
+                "  - if it only rewrites addresses (nftables, a router): does mpserver run, at the port that it leads to?",
+            ],
+            "{text}"
+        );
+        assert_eq!(lines[5..7], ["bridge 10.0.0.2:4000", "bridge 10.0.0.3:4000 does not"], "{text}");
+        assert_eq!(text.matches("does the bridge run, and at this port").count(), 1);
+    }
+
+    #[test]
+    fn what_bridges_that_all_fail_alike_have_in_common_comes_first() {
+        let error = || "no".to_owned();
+        for (finding, first) in [
+            (Finding::Refused, "if it only rewrites addresses"),
+            (Finding::NoAddress(Some(error())), "can this machine look names up"),
+            (Finding::NoRoute(error()), "is this machine online"),
+            (Finding::Unreachable(error()), "does a firewall on this machine"),
+            (Finding::Silent, "this check has used no key"),
+        ] {
+            let text = text(&[finding.clone(), finding]);
+            let expected = format!("\n  for these 2, what they have in common first:\n  - {first}");
+            assert!(text.contains(&expected), "no {expected} in\n{text}");
+        }
+        let mixed = text(&[Finding::Refused, Finding::Refused, Finding::Silent]);
+        assert!(mixed.contains("  for these 2:\n  - does the bridge run"), "{mixed}");
+    }
+
+    #[test]
+    fn what_a_name_led_to_and_what_an_uplink_needs_are_told() {
+        let all = [tried("bridge.example", Finding::Silent), tried("10.0.0.1 wan", Finding::Silent)];
+        let text = report(&all, &SECURITY);
+        assert!(
+            text.contains("bridge bridge.example:4000 (192.0.2.7, 192.0.2.8) does not work: no answer\n"),
+            "{text}"
+        );
+        assert!(text.contains("bridge 10.0.0.1:4000 over wan does not work: no answer\n"), "{text}");
+        assert_eq!(text.matches("rp_filter").count(), 1, "{text}");
+        let unreachable = report(&[tried("10.0.0.1 wan", Finding::NoRoute("no".into()))], &SECURITY);
+        assert!(unreachable.contains("  - is its uplink up"), "{unreachable}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_way_on_which_long_packets_are_lost_is_told() {
+        let finding = |sent_octets, received_octets| {
+            let whole = WholeView { sent_octets, received_octets };
+            Finding::Works { rtt_ms: 31.25, probes: Probes { answered: 13, lost: 1 }, whole }
+        };
+        for (whole, words) in [
+            (
+                finding(None, None),
+                "14 probes lost\n  - the largest datagram that crosses it was not found in time there and back: ",
+            ),
+            (
+                finding(None, Some(1440)),
+                "up to ? octets there and 1440 back\n  - the largest datagram that crosses it was not found in time there: ",
+            ),
+            (finding(Some(1440), None), "in time back, unless mpserver's system does not tell: "),
+        ] {
+            let text = text(&[whole]);
+            assert!(text.contains(words), "{text}");
         }
     }
 }

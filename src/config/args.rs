@@ -84,10 +84,14 @@ pub struct CheckArgs {
     /// File with the pre-shared key
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+
+    /// Print one JSON object for each bridge instead of sentences (docs/status.md describes it)
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl From<CheckArgs> for ClientArgs {
-    fn from(CheckArgs { config, key_file }: CheckArgs) -> Self {
+    fn from(CheckArgs { config, key_file, json: _ }: CheckArgs) -> Self {
         let shared = SharedArgs { key_file, ..SharedArgs::default() };
         Self { config, excess: None, listen: None, shared }
     }

@@ -108,6 +108,11 @@ impl Way {
         !self.addresses.is_empty()
     }
 
+    /// The addresses of its name, or its address.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
     /// Where the path's packets go, if there is an address and a socket.
     pub fn link(&self) -> Option<Link> {
         self.link

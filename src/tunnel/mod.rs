@@ -350,6 +350,14 @@ impl Tunnel {
         }
     }
 
+    /// Where a path's bridge may be: the addresses of its name, or its address. A server knows none.
+    pub fn addresses(&self, path: usize) -> &[SocketAddr] {
+        match &self.side {
+            Side::Client(client) => client.addresses(path),
+            Side::Server(_) => &[],
+        }
+    }
+
     /// What is held at the moment.
     pub fn holdings(&self) -> Holdings {
         let (half_open, (waiting, waiting_len)) = match &self.side {

@@ -405,7 +405,7 @@ fn check_offers_no_option_that_is_for_carrying() {
     let help = run(MPCLIENT, &["check", "--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     let options = help.stdout.split_whitespace().filter(|word| word.starts_with("--"));
-    assert_eq!(options.collect::<Vec<_>>(), ["--key-file", "--help"], "{help:?}");
+    assert_eq!(options.collect::<Vec<_>>(), ["--key-file", "--json", "--help"], "{help:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `mpclient check`: what it says, and its exit status, for each thing that can be the matter.
 
-use super::setup::{KEYED, PLAIN, Setup, UNKEYED, V4, address, free_address, line, lines, socket};
+use super::setup::{
+    KEYED, PLAIN, Setup, UNKEYED, V4, address, free_address, line, lines, socket, wait_until_all_carry,
+};
 use crate::lossy_bridge::Faults;
 use crate::process::{Finished, MPCLIENT, run_with};
 
@@ -91,4 +93,50 @@ fn what_is_wrong_with_the_configuration_is_told_as_at_a_start_and_ends_with_2() 
     assert!(finished.stderr.contains("mpclient.conf:1: "), "{finished:?}");
     let finished = run_with(MPCLIENT, &["check"], &[]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
+}
+
+#[test]
+fn bridges_that_are_silent_alike_are_told_what_they_have_in_common_once_and_each_is_an_object_with_json() {
+    let setup = Setup::new("check-alike", V4);
+    let silent = [socket(V4), socket(V4)];
+    let configuration = setup.configure(&silent.each_ref().map(|socket| line(address(socket))));
+    let finished = run_with(MPCLIENT, &["check", &configuration], KEYED);
+    let common = "no answer\n  for these 2, what they have in common first:\n  - does mpserver run?\n";
+    assert_says(&finished, 1, &[common, "0 of 2 bridges work\n"]);
+    assert_eq!(finished.stdout.matches("  - does mpserver run?").count(), 1, "{finished:?}");
+
+    let finished = run_with(MPCLIENT, &["check", "--json", &configuration], KEYED);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let lines = finished.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let told: Vec<(serde_json::Value, serde_json::Value)> =
+        lines.map(|line: serde_json::Value| (line["bridge"].clone(), line["result"].clone())).collect();
+    let expected = silent.map(|socket| (address(&socket).to_string().into(), "no_answer".into()));
+    assert_eq!(told, expected);
+}
+
+/// Each bridge is a client of the same name, of which mpserver takes so many that are heard, with one that runs.
+#[test]
+#[cfg(target_os = "linux")]
+fn more_bridges_than_a_name_has_clients_are_checked_beside_a_client_that_loses_nothing() {
+    let setup = Setup::new("check-many", V4);
+    let [(_, key)] = KEYED else { panic!("there is one key") };
+    let keys = setup.write("keys", &format!("home {key}\n"));
+    let _mpserver = setup.mpserver_with(&["--bind", "0.0.0.0", "--keys", &keys], "127.0.0.1", UNKEYED);
+    let bridge = setup.bridge(Faults::default(), 1);
+    let _mpclient = setup.mpclient(&lines(std::slice::from_ref(&bridge)), KEYED);
+    let stream = setup.stream(100);
+    let first = wait_until_all_carry(&stream, std::slice::from_ref(&bridge));
+
+    let port = setup.server.port();
+    let bridges: Vec<_> = (1..=16).map(|number| format!("127.0.1.{number} {port}\n")).collect();
+    let configuration = setup.write("check.conf", &bridges.concat());
+    let finished = run_with(MPCLIENT, &["check", &configuration], KEYED);
+    assert_says(&finished, 0, &["16 of 16 bridges work\n"]);
+    // One that has to wait for a place finds less out.
+    let all_is_known = "in one piece up to 8940 octets\n";
+    assert_eq!(finished.stdout.matches(all_is_known).count(), 16, "{}", finished.stdout);
+    let (there, back) = stream.finish();
+    for direction in [there, back] {
+        assert!(direction.missing.iter().all(|number| *number < first), "nothing is lost beside a check");
+    }
 }

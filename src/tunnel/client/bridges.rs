@@ -220,6 +220,11 @@ impl Client {
         self.probing.counts(now, path)
     }
 
+    /// Where a path's bridge may be: the addresses of its name, or its address.
+    pub fn addresses(&self, path: usize) -> &[SocketAddr] {
+        self.ways[path].as_ref().map_or(&[], Way::addresses)
+    }
+
     /// The bridge behind one of our sockets, as the user named it.
     pub fn bridge_at(&self, socket: SocketId) -> Option<&Bridge> {
         let path = self.path_of(|way| way.has(socket))?;
