@@ -3,15 +3,17 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use mptunnel::tunnel::wire::Reject;
+use mptunnel::tunnel::wire::{self, Packet, Reject};
+use rand::rngs::StdRng;
 
 use super::hostile::{setups, under_attack};
+use crate::sim::attacker::{Attack, Seen};
 use crate::sim::host::SERVER;
 use crate::sim::network::Bridge;
 use crate::sim::seeds::seeds;
 use crate::sim::setup::Setup;
 use crate::sim::traffic::{APP, App, Way};
-use crate::sim::villain::{Courier, Villain, flood, guess};
+use crate::sim::villain::{Courier, Known, Villain, flood, guess};
 use crate::sim::{Sim, Stream};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -84,6 +86,43 @@ fn with_courier(setup: &Setup, seed: u64, bridges: &[usize]) -> (Sim, Duration, 
     sim.run_for(30 * SECOND);
     let kept = *kept.borrow();
     (sim, start, kept)
+}
+
+/// The answer to a handshake comes over every path. Those that are late are copies, and so is what only looks like one.
+#[test]
+fn late_answers_to_a_handshake_are_copies_and_whoever_makes_them_up_gains_nothing() {
+    fn again(_: &mut StdRng, seen: &Seen<'_>, _: &Known) -> Vec<Attack> {
+        if !matches!(wire::parse(&mut seen.octets.to_vec()), Ok(Packet::Response(..))) {
+            return Vec::new();
+        }
+        let send = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut octets = seen.octets.to_vec();
+            change(&mut octets);
+            Attack::Send { after: 2 * SECOND, from: seen.from, to: seen.to, octets }
+        };
+        // The session's id is in octets 1 to 4, behind it is Noise.
+        vec![send(&|_| ()), send(&|octets| octets[50] ^= 1), send(&|octets| octets[4] ^= 1)]
+    }
+    let run = |setup: &Setup, attacked: bool| {
+        let mut sim = setup.build(1);
+        if attacked {
+            sim.attacker = Some(Box::new(Villain::new(1, again, u32::MAX)));
+        }
+        sim.start_server();
+        sim.start_client(0);
+        sim.run_for(10 * SECOND);
+        let counters = sim.counters(1);
+        let rejected = [Reject::Copy, Reject::UnknownSession].map(|reject| counters.rejected(reject));
+        let sessions = [sim.client(0), sim.server()].map(|tunnel| tunnel.holdings().sessions);
+        (rejected, (counters.handshakes, sessions, sim.account.packets_sent))
+    };
+    for setup in setups() {
+        let (quiet, attacked) = (run(&setup, false), run(&setup, true));
+        let answers = setup.bridges.len() as u64;
+        assert_eq!(quiet.0, [answers - 1, 0], "the first one wins");
+        assert_eq!(attacked.0, [answers - 1 + 2 * answers, answers], "another session's is no copy");
+        assert_eq!(attacked.1, quiet.1, "nothing comes of it");
+    }
 }
 
 /// Whoever returns a path's tokens could be its bridge. But a path stays where its probes come from while they do.

@@ -173,10 +173,11 @@ impl Client {
         }
     }
 
-    /// Takes a response that came over `link`.
+    /// Takes a response that came over `link`. The first one ends its handshake, and names the session that came
+    /// of it; those that the other paths bring are copies for as long as there is that session.
     ///
     /// # Errors
-    /// [`Reject::UnknownSession`] where it answers nothing that was asked, and those of
+    /// [`Reject::Copy`], or [`Reject::UnknownSession`] where it answers nothing that was asked, and those of
     /// [`Initiator::finish`].
     pub fn handle_response(
         &mut self,
@@ -188,7 +189,11 @@ impl Client {
     ) -> Result<(), Reject> {
         let handshake = self.handshakes.current.as_mut();
         let handshake = handshake.filter(|handshake| handshake.initiator.local_id() == id);
-        let handshake = handshake.ok_or(Reject::UnknownSession)?;
+        let Some(handshake) = handshake else {
+            // Nothing is opened for it, and nothing else is done: whoever makes one up gains nothing.
+            let late = fabric.routes.contains_key(&id);
+            return Err(if late { Reject::Copy } else { Reject::UnknownSession });
+        };
         let keys = handshake.initiator.finish(noise)?;
         // Longer than any round trip that a probe has measured, perhaps.
         let took = now.saturating_duration_since(handshake.sent);
