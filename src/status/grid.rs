@@ -2,8 +2,13 @@
 
 use std::fmt::Write;
 
+use super::WIDTH;
+use super::words::shorten;
+
 /// Spaces between columns.
 const GAP: &str = "  ";
+/// What is left at least of a name.
+const NAME_LEAST: usize = 8;
 
 /// Where a column's words stand in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +38,31 @@ impl Cell {
 }
 
 /// How wide a column is.
-pub(super) fn column_width(rows: &[Vec<Cell>], column: usize) -> usize {
+fn column_width(rows: &[Vec<Cell>], column: usize) -> usize {
     rows.iter().map(|row| row[column].text.chars().count()).max().unwrap_or(0)
 }
 
 /// How wide the rows are.
-pub(super) fn width(rows: &[Vec<Cell>]) -> usize {
+fn width(rows: &[Vec<Cell>]) -> usize {
     let columns = rows.first().map_or(0, Vec::len);
     (0..columns).map(|column| column_width(rows, column) + GAP.len()).sum::<usize>() - GAP.len()
+}
+
+/// Shortens what stands in these columns until the rows take at most [`WIDTH`] columns of the screen: the widest
+/// gives way first.
+pub(super) fn fit(rows: &mut [Vec<Cell>], names: &[usize]) {
+    let mut widths: Vec<_> = names.iter().map(|column| column_width(rows, *column)).collect();
+    for _ in WIDTH..width(rows) {
+        if let Some(widest) = widths.iter_mut().max().filter(|width| **width > NAME_LEAST) {
+            *widest -= 1;
+        }
+    }
+    for row in rows {
+        for (column, width) in names.iter().zip(&widths) {
+            let cell = &mut row[*column];
+            cell.text = shorten(&cell.text, *width);
+        }
+    }
 }
 
 /// The rows below each other. A last column that stands left is not filled up.

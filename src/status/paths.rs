@@ -1,13 +1,9 @@
 //! The paths of a peer, in two tables that have the paths' numbers in common: how each is doing, and what it
 //! is worth.
 
-use super::WIDTH;
 use super::grid::{self, Align, Cell};
-use super::words::{UNKNOWN, count, ms, octets, pair, percent, shorten, wrap};
+use super::words::{UNKNOWN, count, ms, octets, pair, percent, wrap};
 use crate::tunnel::snapshot::{LossView, PathView, State, Status, WholeView};
-
-/// What is left at least of a bridge's name.
-const BRIDGE_LEAST: usize = 12;
 
 /// How each path is doing: a row each.
 pub(super) fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
@@ -44,17 +40,14 @@ pub(super) fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
             percent(overtaken).into(),
         ]);
     }
-    let mut columns = vec![Right, Left, Left, Left, Left, Right, Right, Right];
+    let (mut columns, mut names) = (vec![Right, Left, Left, Left, Left, Right, Right, Right], vec![1, 2]);
     if !tied {
         // Where the system's routes decide everywhere, there is nothing to say.
         columns.remove(2);
         rows.iter_mut().for_each(|row| drop(row.remove(2)));
+        names.pop();
     }
-    let others = grid::width(&rows) - grid::column_width(&rows, 1);
-    let room = WIDTH.saturating_sub(others).max(BRIDGE_LEAST);
-    for (row, path) in rows.iter_mut().skip(2).zip(paths) {
-        row[1] = shorten(&path.bridge, room).into();
-    }
+    grid::fit(&mut rows, &names);
     grid::print(&columns, &rows, out);
 }
 

@@ -84,20 +84,7 @@ fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String)
     };
     let flows = plural(peer.flows as u64, "application");
     let _ = writeln!(out, "{who}: {session}, {flows}, copies: {}", peer.copies);
-    let received = peer.received;
-    let _ = writeln!(
-        out,
-        "lost on all paths: {} from there in 10 s / 5 min, {} to there in 5 min",
-        losses(received.loss),
-        percent(peer.sent.loss_last_5min),
-    );
-    let settled = format!(
-        "of {} from there {} were lost, and {} recovered: lost on a path, brought by another",
-        plural(received.datagrams, "datagram"),
-        count(received.lost),
-        count(received.recovered),
-    );
-    wrap(&settled, 2, out);
+    print_settled(peer, out);
     print_state(&peer.paths, colour, out);
     if peer.paths.iter().any(|path| path.copies + path.copies_sent > 0) {
         print_worth(&peer.paths, out);
@@ -110,6 +97,28 @@ fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String)
             "paths {a} and {b} lose together (correlation {:.2}): do they share a cable?",
             pair.correlation
         );
+    }
+}
+
+/// What became of the datagrams, once there were some.
+fn print_settled(peer: &PeerView, out: &mut String) {
+    let (received, sent) = (peer.received, peer.sent.loss_last_5min);
+    if [received.loss.last_10s, received.loss.last_5min, sent].iter().any(Option::is_some) {
+        let _ = writeln!(
+            out,
+            "lost on all paths: {} from there in 10 s / 5 min, {} to there in 5 min",
+            losses(received.loss),
+            percent(sent),
+        );
+    }
+    if received.datagrams > 0 {
+        let settled = format!(
+            "of {} from there {} were lost, and {} recovered: lost on a path, brought by another",
+            plural(received.datagrams, "datagram"),
+            count(received.lost),
+            count(received.recovered),
+        );
+        wrap(&settled, 2, out);
     }
 }
 

@@ -12,6 +12,7 @@ use mptunnel::tunnel::wire::Reject;
 use crate::sim::setup::Setup;
 use crate::sim::traffic::APP;
 
+const LONG_ADDRESS: &str = "2001:db8:1111:2222:3333:4444:5555:6666";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn look() -> Look {
@@ -112,7 +113,7 @@ fn the_last_ten_events_have_their_times_and_the_day_where_it_is_another() {
 /// A snapshot with sixteen paths, every figure of which is as wide as it gets.
 fn widest(mut snapshot: Snapshot, interface: Option<&str>) -> Snapshot {
     snapshot.uptime_s = 1e9;
-    snapshot.listen = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535".to_owned();
+    snapshot.listen = format!("[{LONG_ADDRESS}]:65535");
     snapshot.target = snapshot.target.map(|_| "t".repeat(253));
     snapshot.counters.datagrams_sent = u64::MAX >> 8;
     snapshot.counters.rejected.values_mut().for_each(|number| *number = u64::MAX >> 8);
@@ -154,7 +155,7 @@ fn widest(mut snapshot: Snapshot, interface: Option<&str>) -> Snapshot {
 #[test]
 fn the_table_fits_its_width_with_sixteen_paths_and_the_largest_figures_and_names() {
     for snapshot in eventful() {
-        for interface in [None, Some("fifteen-letters"), Some("192.168.100.100")] {
+        for interface in [None, Some("fifteen-letters"), Some("192.168.100.100"), Some(LONG_ADDRESS)] {
             let shown = table(&widest(snapshot.clone(), interface), &look());
             for line in shown.lines() {
                 assert!(line.chars().count() <= WIDTH, "{} columns: {line}\n{shown}", line.chars().count());
@@ -163,9 +164,31 @@ fn the_table_fits_its_width_with_sixteen_paths_and_the_largest_figures_and_names
             assert_eq!(rows.len(), 16, "{shown}");
             for row in rows {
                 assert!(row.contains("a-name") && row.contains(":65535"), "a name keeps both ends: {row}");
-                assert!(interface.is_none_or(|interface| row.contains(interface)), "{row}");
+                let whole = interface.filter(|interface| *interface != LONG_ADDRESS);
+                assert!(whole.is_none_or(|interface| row.contains(interface)), "{row}");
+                assert!(interface.is_none_or(|interface| row.contains(&interface[..4])), "{row}");
             }
         }
+    }
+}
+
+#[test]
+fn figures_that_there_are_none_of_yet_have_no_lines() {
+    let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0)]).start(5);
+    sim.run_for(SECOND * 20);
+    for mut snapshot in sim.snapshots() {
+        snapshot.peers[0].paths.iter_mut().for_each(|path| path.largest_whole = WholeView::default());
+        let shown = table(&snapshot, &look());
+        let lines: Vec<_> = shown.lines().take(9).collect();
+        let [_, ends, counts, "", peer, head, below, first, second] = lines[..] else {
+            panic!("other lines:\n{shown}")
+        };
+        assert!(ends.starts_with("listens on "), "{ends}");
+        assert_eq!(counts, "0 datagrams sent, 0 received, 1 handshake");
+        assert!(
+            peer.contains(": heard ") && head.starts_with("path  bridge") && below.contains("from there")
+        );
+        assert!(first.starts_with("   0  ") && second.starts_with("   1  "), "{shown}");
     }
 }
 
