@@ -182,6 +182,11 @@ impl Peer {
         self.active.is_none_or(|active| now.saturating_duration_since(active) + ACTIVE_MARGIN >= IDLE_AFTER)
     }
 
+    /// Whether datagrams were seen to pass, either way: not with a client that only checks its bridges.
+    pub fn has_carried(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// How a path of a server's is doing.
     pub fn status(&self, now: Instant, number: usize) -> Status {
         let path = &self.paths[number];

@@ -374,6 +374,8 @@ impl Server {
 /// Says of paths that have fallen silent that they have.
 fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
     for (id, peer) in &mut fabric.peers {
+        // A check's clients have one path each.
+        let carried = peer.has_carried() || peer.paths.len() > 1;
         for number in 0..peer.paths.len() {
             let silent = peer.status(now, number) == Status::Silent;
             let path = &mut peer.paths[number];
@@ -381,11 +383,13 @@ fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
             path.said_silent = true;
             let who = who(&fabric.security.keys, PeerId(id), peer.key);
             let silence = Spoken(now.saturating_duration_since(heard));
+            let check =
+                if carried { "" } else { "; it never carried anything, as where mpclient only checks" };
             fabric.chronicle.tell_of_others(
                 now,
                 Level::Info,
                 Kind::PathSilent,
-                format_args!("{who}: path {number} is silent: no probe has come for {silence}"),
+                format_args!("{who}: path {number} is silent: no probe has come for {silence}{check}"),
             );
         }
     }

@@ -25,7 +25,7 @@ const AAAA: u16 = 28;
 type Names = Arc<Mutex<HashMap<String, Vec<IpAddr>>>>;
 
 /// A name server. Ends when dropped.
-struct NameServer {
+pub(super) struct NameServer {
     names: Names,
     asked: Arc<Mutex<usize>>,
     _listener: Listener,
@@ -33,7 +33,7 @@ struct NameServer {
 
 impl NameServer {
     /// Starts it in the client's namespace; programs that start there from now on ask it.
-    fn start(lab: &Lab) -> Self {
+    pub(super) fn start(lab: &Lab) -> Self {
         let socket = lab.client.socket(NAME_SERVER);
         lab.client.set_name_server(NAME_SERVER.ip());
         let (names, asked) = (Names::default(), Arc::<Mutex<usize>>::default());
@@ -48,7 +48,8 @@ impl NameServer {
         Self { names, asked, _listener: Listener::start(socket, answer_to) }
     }
 
-    fn set(&self, name: &str, addresses: &[IpAddr]) {
+    /// Says where a name leads to from now on.
+    pub(super) fn set(&self, name: &str, addresses: &[IpAddr]) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.insert(name.to_owned(), addresses.to_vec());
     }

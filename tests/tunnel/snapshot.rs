@@ -157,6 +157,23 @@ fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
 }
 
 #[test]
+fn a_client_that_goes_without_having_carried_anything_is_told_from_one_that_has() {
+    for carries in [true, false] {
+        let mut sim = Setup::paths(&[(20, 0.0)]).connect(7);
+        if carries {
+            sim.streams(APP, 100);
+        }
+        sim.run_for(SECOND * 5);
+        sim.bridges[0].set_dead(true);
+        sim.run_for(SECOND * 10);
+        let [_, server] = sim.snapshots();
+        let silent = server.events.iter().rfind(|event| event.kind == Kind::PathSilent).expect("it is told");
+        let remark = silent.text.ends_with("; it never carried anything, as where mpclient only checks");
+        assert_eq!(remark, !carries, "{}", silent.text);
+    }
+}
+
+#[test]
 fn what_happens_to_a_path_is_told_with_its_reason_and_its_time() {
     let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0)]).connect(7);
     sim.streams(APP, 100);
@@ -307,6 +324,8 @@ fn the_json_has_the_names_that_docs_status_md_lists_for_this_schema() {
     }
     let text = include_str!("../../docs/status.md");
     assert!(text.contains(&format!("Schema {SCHEMA}.")), "docs/status.md describes schema {SCHEMA}");
+    // What a check prints is another object.
+    let (text, _) = text.split_once("\n## A check\n").expect("its section");
     let documented: BTreeSet<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
