@@ -1,14 +1,21 @@
 //! Bridges that are put in and taken out while the tunnel runs.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use log::Level;
+use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::link::{Endpoint, Host};
+use mptunnel::tunnel::role::{ClientRole, Config, Socks5};
+use mptunnel::tunnel::socks5::users::Users;
+use mptunnel::tunnel::socks5::wire::Login;
+use rand::{SeedableRng, rngs::StdRng};
 
 use crate::sim::Sim;
 use crate::sim::network::Faults;
 use crate::sim::seeds::{ms, seeds};
-use crate::sim::setup::Setup;
+use crate::sim::setup::{Setup, encrypted};
 use crate::sim::traffic::{APP, Way};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,6 +113,31 @@ fn all_bridges_may_be_swapped_at_once() {
         let (sent, lost) = sim.record(APP, Way::Down).lost(start + SECOND / 2, sim.now - RTT);
         assert!(sent > 100 && lost == 0, "{lost} of {sent} lost");
     });
+}
+
+#[test]
+fn whether_a_login_is_asked_for_is_told_and_louder_where_it_is_not_any_more() {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 1080));
+    let mut ann = Users::default();
+    ann.add(Login { name: b"ann", password: b"secret" }).expect("the first");
+    let config = |socks5| {
+        let role = ClientRole { socks5, ..ClientRole::new(listen, vec![listen.into()]) };
+        Config { role: role.into(), security: encrypted() }
+    };
+    let told = |running: Option<Socks5>, read: Option<Socks5>| {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let tunnel = Tunnel::new(Instant::now(), config(running), StdRng::seed_from_u64(1));
+        let changes = tunnel.changes(&config(read)).into_iter();
+        changes.map(|change| (change.level, change.text)).collect::<Vec<_>>()
+    };
+    let [open, closed] = [None, Some(ann)].map(|users| Some(Socks5 { listen, users }));
+    assert_eq!(told(closed.clone(), closed.clone()), []);
+    let asked = "socks5-users: a login is asked for now, of 1 known";
+    assert_eq!(told(open.clone(), closed.clone()), [(Level::Info, asked.to_owned())]);
+    let gone = "socks5-users is gone: no login is asked for any more, and whoever reaches socks5 can use it";
+    assert_eq!(told(closed, open.clone()), [(Level::Warn, gone.to_owned())]);
+    let off = "socks5 is off now, which takes a restart: until then it is 127.0.0.1:1080";
+    assert_eq!(told(open, None), [(Level::Warn, off.to_owned())]);
 }
 
 #[test]
