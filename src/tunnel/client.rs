@@ -247,6 +247,8 @@ impl Client {
     pub fn changes(&self, role: &ClientRole, fabric: &Fabric) -> Vec<Change> {
         let mut changes = self.changed_socks5(role.socks5.as_ref());
         changes.extend(self.changed_forwards(&role.forwards));
+        // At the start, the configuration is warned of as a whole.
+        changes.extend(self.newly_open(&role.forwards));
         let copies = fabric.peers[self.peer.0].steering.policy.copies;
         changes.extend(Change::of_value("copies", role.copies, copies));
         changes.extend(self.changed_bridges(&role.bridges));

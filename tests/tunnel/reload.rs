@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use mptunnel::tunnel::Tunnel;
 use mptunnel::tunnel::link::{Endpoint, Host};
-use mptunnel::tunnel::role::{ClientRole, Config, Socks5};
+use mptunnel::tunnel::role::{ClientRole, Config, Forward, Socks5};
 use mptunnel::tunnel::socks5::users::Users;
 use mptunnel::tunnel::socks5::wire::Login;
 use rand::{SeedableRng, rngs::StdRng};
@@ -138,6 +138,34 @@ fn whether_a_login_is_asked_for_is_told_and_louder_where_it_is_not_any_more() {
     assert_eq!(told(closed, open.clone()), [(Level::Warn, gone.to_owned())]);
     let off = "socks5 is off now, which takes a restart: until then it is 127.0.0.1:1080";
     assert_eq!(told(open, None), [(Level::Warn, off.to_owned())]);
+}
+
+#[test]
+fn a_new_forward_that_others_can_reach_is_warned_of() {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 3000));
+    let config = |forwards: &[&str]| {
+        let forward = |listen: &&str| Forward {
+            listen: listen.parse().expect(listen),
+            target: "192.0.2.8:53".parse::<SocketAddr>().expect("an address").into(),
+        };
+        let forwards = forwards.iter().map(forward).collect();
+        let role = ClientRole { forwards, ..ClientRole::new(listen, vec![listen.into()]) };
+        Config { role: role.into(), security: encrypted() }
+    };
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    let tunnel = Tunnel::new(Instant::now(), config(&["0.0.0.0:53"]), StdRng::seed_from_u64(1));
+    for (read, warned) in [
+        (&["0.0.0.0:53"][..], &[][..]),
+        (&["127.0.0.1:54", "0.0.0.0:53"], &[]),
+        (
+            &["0.0.0.0:53", "192.0.2.1:54"],
+            &["listening on 192.0.2.1:54: whoever reaches this address can use the tunnel"],
+        ),
+    ] {
+        let changes = tunnel.changes(&config(read));
+        let warnings = changes.iter().filter(|change| change.level == Level::Warn);
+        assert_eq!(warnings.map(|change| &*change.text).collect::<Vec<_>>(), warned, "{read:?}");
+    }
 }
 
 #[test]

@@ -234,6 +234,17 @@ impl Client {
         gone.chain(new).map(Change::at_once).collect()
     }
 
+    /// A warning of the forwards among these that are new and that others than this machine can reach.
+    pub(super) fn newly_open(&self, forwards: &[Forward]) -> Vec<Change> {
+        let is_open = |forward: &&Forward| !forward.listen.ip().to_canonical().is_loopback();
+        let new =
+            forwards.iter().filter(|forward| self.forwards().all(|known| known.address != forward.listen));
+        let text = |Forward { listen, .. }: &Forward| {
+            format!("listening on {listen}: whoever reaches this address can use the tunnel")
+        };
+        new.filter(is_open).map(|forward| Change::unsafe_at_once(text(forward))).collect()
+    }
+
     /// The listeners besides the first.
     fn forwards(&self) -> impl Iterator<Item = &Listener> {
         self.listeners.iter().filter(|listener| listener.socket != LISTENER)
