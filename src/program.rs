@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ContextKind;
 use jiff::Zoned;
 use log::{Level, LevelFilter, info, warn};
 
@@ -66,13 +66,7 @@ pub fn main<Args: Parser>(program: Program, run: impl FnOnce(Args) -> Result<(),
         Ok(args) => args,
         Err(error) if !error.use_stderr() => error.exit(),
         Err(mut error) => {
-            // An option that is there, but not behind this command, is clap's to explain.
-            let is_there = |word: &str| {
-                let long = word.strip_prefix("--");
-                long.is_some() && Args::command().get_arguments().any(|arg| arg.get_long() == long)
-            };
-            let word = misplaced(&error).filter(|word| !is_there(word));
-            if let Some(answer) = word.and_then(|word| config::answer_to(program, word)) {
+            if let Some(answer) = config::answer_to(program, &Args::command(), &error) {
                 tell(&format!("{name}: {answer}"));
                 return WRONG_USE.into();
             }
@@ -103,21 +97,6 @@ pub fn main<Args: Parser>(program: Program, run: impl FnOnce(Args) -> Result<(),
             FAILED.into()
         }
         Err(Failure::Told) => FAILED.into(),
-    }
-}
-
-/// The word that is no option, or stands where mpserver's port belongs.
-fn misplaced(error: &clap::Error) -> Option<&str> {
-    let word = |kind| match error.get(kind) {
-        Some(ContextValue::String(word)) => Some(word.as_str()),
-        _ => None,
-    };
-    match error.kind() {
-        ErrorKind::UnknownArgument => word(ContextKind::InvalidArg),
-        ErrorKind::ValueValidation if word(ContextKind::InvalidArg) == Some("<LISTEN_PORT>") => {
-            word(ContextKind::InvalidValue)
-        }
-        _ => None,
     }
 }
 

@@ -37,7 +37,7 @@ use log::warn;
 pub use security::Variables;
 pub use summary::Every;
 pub(crate) use values::without_keys;
-pub(crate) use wishes::answer as answer_to;
+pub(crate) use wishes::answer_to;
 
 use crate::tunnel::flow::MAX_FLOWS;
 use crate::tunnel::link::{Endpoint, Host};

@@ -141,7 +141,12 @@ fn what_is_wrong_with_name(name: &str) -> Option<String> {
 
 /// An address to listen on, with its port.
 pub(super) fn listen(word: &str) -> Result<SocketAddr, String> {
-    let shape = || format!("{} is not ADDRESS:PORT, such as 127.0.0.1:3000 or [::1]:3000", Quoted(word));
+    let shape = || match port(word) {
+        Ok(port) => {
+            format!("{} is not ADDRESS:PORT: write 127.0.0.1:{port} for this machine alone", Quoted(word))
+        }
+        Err(_) => format!("{} is not ADDRESS:PORT, such as 127.0.0.1:3000 or [::1]:3000", Quoted(word)),
+    };
     let address: SocketAddr = match word.parse() {
         Ok(address) => address,
         // A port out of range is the likelier slip than a missing address.
@@ -250,7 +255,7 @@ mod tests {
         assert_eq!(listen("[::1]:3000"), Ok("[::1]:3000".parse().expect("an address")));
         for (word, reason) in [
             ("127.0.0.1", "is not ADDRESS:PORT"),
-            ("3000", "is not ADDRESS:PORT"),
+            ("3000", "is not ADDRESS:PORT: write 127.0.0.1:3000 for this machine alone"),
             ("localhost:3000", "is not ADDRESS:PORT"),
             ("::1:3000", "is not ADDRESS:PORT"),
             ("", "is not ADDRESS:PORT"),

@@ -1,16 +1,49 @@
 //! Words that users type because another program has them, or the other end: `mpserver check`, `--key KEY`, `help`.
 //! Each is answered with how to get what it stands for.
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
+
 use super::slips;
+use super::values::Quoted;
 use super::words::{BRIDGE_OPTIONS, SETTINGS};
 use crate::tunnel::snapshot::Program;
 
 /// The commands, and one that some would like to be one: these are known with a slip in them too.
 const COMMANDS: [&str; 4] = ["status", "check", "genkey", "reload"];
 
+/// What to say to a user of this program whose arguments clap could not read, if it is known what was meant.
+pub(crate) fn answer_to(program: Program, command: &Command, error: &Error) -> Option<String> {
+    let word = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    match (error.kind(), word(ContextKind::InvalidArg)?) {
+        (ErrorKind::UnknownArgument, option) => {
+            let long = option.strip_prefix("--");
+            // An option that is there, but not behind this command, is clap's to explain.
+            let is_there = long.is_some() && command.get_arguments().any(|arg| arg.get_long() == long);
+            if is_there { None } else { answer(program, option) }
+        }
+        (ErrorKind::ValueValidation, "<LISTEN_PORT>") => answer(program, word(ContextKind::InvalidValue)?),
+        (ErrorKind::ValueValidation, "[EXCESS]") => {
+            let excess = word(ContextKind::InvalidValue)?;
+            let all = match program {
+                Program::Mpclient => {
+                    "mpclient takes the name of one configuration file, in which is all else"
+                }
+                Program::Mpserver => "mpserver takes LISTEN_PORT TARGET_HOST TARGET_PORT",
+            };
+            let meant = answer(program, excess).unwrap_or_else(|| all.to_owned());
+            Some(format!("{} is one argument too many: {meant}", Quoted(excess)))
+        }
+        _ => None,
+    }
+}
+
 /// What to say to a user of this program who typed this word, as an option or as an argument, where it is none.
 /// `None`: it is not known what it stands for.
-pub(crate) fn answer(program: Program, typed: &str) -> Option<String> {
+pub(super) fn answer(program: Program, typed: &str) -> Option<String> {
     let bare = typed.trim_start_matches('-').split('=').next().unwrap_or_default();
     let word = match slips::nearest(bare, COMMANDS).filter(|_| !bare.contains(['/', '.'])) {
         Some(command) => command,

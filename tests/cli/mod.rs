@@ -79,7 +79,10 @@ fn wrong_arguments_of_mpserver_are_told_and_end_with_2() {
         (&["2000", "1.2.3.400", "1194"], "\"1.2.3.400\" is not an IPv4 address"),
         (&["2000", "local host", "1194"], "\"local host\" is not a host"),
         (&["--bind", "eth0", "2000", "localhost", "1194"], "\"eth0\" is not an IP address"),
-        (&["2000", "localhost", "1194", "1195"], "\"1195\" is one argument too many"),
+        (
+            &["2000", "localhost", "1194", "1195"],
+            "\"1195\" is one argument too many: mpserver takes LISTEN_PORT",
+        ),
         (&["--key", KEY, "2000", "localhost", "1194"], "a key is read from the file of --key-file"),
         (
             &[&format!("--key={KEY}"), "2000", "localhost", "1194"],
@@ -133,11 +136,16 @@ fn wrong_arguments_of_mpclient_are_told_and_end_with_2() {
             &["--listen", "127.0.0.1:3000", "status"],
             "status is a command, which stands alone: mpclient status",
         ),
-        (&["mpclient.conf", "status"], "\"status\" is one argument too many"),
+        (
+            &["mpclient.conf", "status"],
+            "\"status\" is one argument too many: status is a command, which stands alone",
+        ),
+        (&["127.0.0.1", "3000"], "\"3000\" is one argument too many: mpclient takes the name of one"),
         (&["/"], "cannot read the configuration file /: Is a directory"),
         (&["--listen", "3000", "mpclient.conf"], "\"3000\" is not ADDRESS:PORT"),
         (&["--listen", "127.0.0.1:0", "mpclient.conf"], "port \"0\" is not between 1 and 65535"),
         (&["one.conf", "two.conf"], "\"two.conf\" is one argument too many"),
+        (&["one.conf", KEY], "(a key, which is not shown) is one argument too many"),
         (&[], "required arguments were not provided"),
     ] {
         assert_misuse(&run(MPCLIENT, args), "mpclient", expected);
