@@ -408,6 +408,8 @@ impl EventLoop {
                     match reload() {
                         Reread::Nothing { text, level, more } => {
                             self.tunnel.tell(now, level, Kind::Reload, text);
+                            // Where there is nothing to be read, there is no mistake either.
+                            self.tunnel.note_reload(level == Level::Error);
                             more.iter().for_each(|text| log!(level, "{text}"));
                         }
                         Reread::News { file, config, report_every, mut changes } => {
@@ -422,6 +424,7 @@ impl EventLoop {
                             for Change { text, level } in changes {
                                 self.tunnel.tell(now, level, Kind::Reload, text);
                             }
+                            self.tunnel.note_reload(false);
                             self.tunnel.reconfigure(now, *config);
                             self.reports.set_every(now, report_every);
                         }

@@ -58,6 +58,8 @@ pub struct Fabric {
     pub counters: Counters,
     /// What has happened.
     pub chronicle: Chronicle,
+    /// Whether the configuration that was read again last has mistakes, so that an older one is in use.
+    pub reload_refused: bool,
     /// When `handle_timeout` has something to do.
     pub timer: Instant,
     /// When it all began: the hour of our clock.
@@ -80,6 +82,7 @@ impl Fabric {
             events: VecDeque::new(),
             counters: Counters::default(),
             chronicle: Chronicle::default(),
+            reload_refused: false,
             begun: now,
             timer: now,
             flow_limits,

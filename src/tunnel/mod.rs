@@ -332,6 +332,11 @@ impl Tunnel {
         self.fabric.chronicle.tell_of_others(now, level, kind, text);
     }
 
+    /// The configuration was read again: whether it has mistakes, so that nothing of it is in use.
+    pub fn note_reload(&mut self, refused: bool) {
+        self.fabric.reload_refused = refused;
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.fabric.counters

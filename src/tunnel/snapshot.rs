@@ -39,6 +39,9 @@ pub struct Snapshot {
     pub encryption: bool,
     /// Whether a pre-shared key is in use.
     pub key: bool,
+    /// Whether the configuration that SIGHUP had read last has mistakes, so that an older one is in use.
+    #[serde(default)]
+    pub reload_refused: bool,
     /// The other ends: the server, or the clients.
     pub peers: Vec<PeerView>,
     /// What mpclient does for SOCKS5 clients, if it is to.

@@ -63,6 +63,7 @@ impl Tunnel {
             target,
             encryption: fabric.security.encrypt,
             key: !fabric.security.keys.is_none(),
+            reload_refused: fabric.reload_refused,
             peers: fabric.peers.iter().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
             socks5: self.socks5_view(),
             counters: (&fabric.counters).into(),

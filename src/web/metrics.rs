@@ -29,6 +29,11 @@ const PROGRAM: &[Described<Snapshot>] = &[
         flag(all.encryption)
     }),
     described("mptunnel_key_in_use", "Whether a pre-shared key is in use: 1 or 0.", |all| flag(all.key)),
+    described(
+        "mptunnel_reload_refused",
+        "Whether the configuration that SIGHUP had read last has mistakes, so that an older one is in use: 1 or 0.",
+        |all| flag(all.reload_refused),
+    ),
     described("mptunnel_datagrams_sent_total", "Datagrams taken from applications or the target.", |all| {
         count(all.counters.datagrams_sent)
     }),

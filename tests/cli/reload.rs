@@ -2,8 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
+use mptunnel::tunnel::snapshot::Program;
+
 use super::{folder, taken_port, write};
-use crate::process::{MPCLIENT, MPSERVER, Running};
+use crate::daemons::status::snapshot;
+use crate::process::{MPCLIENT, MPSERVER, PATIENCE, Running};
+use crate::wait::poll_until;
 
 /// Two keys as `mpserver genkey` prints them.
 const KEYS: [&str; 2] =
@@ -60,9 +64,13 @@ fn a_wrong_file_changes_nothing_and_all_its_mistakes_are_told() {
         ],
     );
     assert!(!client.running.log().contains("as before"), "{}", client.running.log());
+    let refused = || snapshot(&client.running, Program::Mpclient).reload_refused;
+    assert!(refused(), "what runs is older than the file");
     // What it needs for another try is there.
     let text = format!("{}\n{}", settings(client.listen), bridge(free_port()));
     client.reads(&text, &["bridges: 0 as before; new: 127.0.0.1:"]);
+    // A snapshot is shown for a fifth of a second.
+    assert!(poll_until(PATIENCE, || !refused()), "the file is in use");
 }
 
 #[test]

@@ -45,7 +45,7 @@ mod secrets;
 mod service;
 pub(crate) mod setup;
 mod socks5;
-mod status;
+pub(crate) mod status;
 mod successors;
 mod together;
 mod told;

@@ -29,7 +29,7 @@ fn status(running: &Running, program: Program, args: &[&str]) -> Finished {
 }
 
 /// What it says of itself.
-pub(super) fn snapshot(running: &Running, program: Program) -> Snapshot {
+pub(crate) fn snapshot(running: &Running, program: Program) -> Snapshot {
     let finished = status(running, program, &["--json"]);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
     serde_json::from_str(&finished.stdout).expect("a snapshot")

@@ -76,7 +76,7 @@ fn every_metric_is_documented_with_its_type_and_its_labels() {
 }
 
 /// What each metric with one sample per program, peer or path is, in the snapshot's JSON, and how much of it.
-const VALUES: [(&str, &str, f64); 33] = [
+const VALUES: [(&str, &str, f64); 34] = [
     ("mptunnel_uptime_seconds", "uptime_s", 1.0),
     ("mptunnel_datagrams_sent_total", "counters.datagrams_sent", 1.0),
     ("mptunnel_datagrams_received_total", "counters.datagrams_received", 1.0),
@@ -109,6 +109,7 @@ const VALUES: [(&str, &str, f64); 33] = [
     ("mptunnel_path_lost_datagrams_total", "peers.0.paths.0.lost", 1.0),
     ("mptunnel_encryption_enabled", "encryption", 1.0),
     ("mptunnel_key_in_use", "key", 1.0),
+    ("mptunnel_reload_refused", "reload_refused", 1.0),
     ("mptunnel_path_chosen", "peers.0.paths.0.chosen", 1.0),
 ];
 
