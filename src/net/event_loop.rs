@@ -407,6 +407,7 @@ impl EventLoop {
                     self.service.reloading();
                     match reload() {
                         Reread::Nothing { text, level, more } => {
+                            self.service.reloaded((level == Level::Error).then(|| text.clone()));
                             self.tunnel.tell(now, level, Kind::Reload, text);
                             // Where there is nothing to be read, there is no mistake either.
                             self.tunnel.note_reload(level == Level::Error);
@@ -425,6 +426,7 @@ impl EventLoop {
                                 self.tunnel.tell(now, level, Kind::Reload, text);
                             }
                             self.tunnel.note_reload(false);
+                            self.service.reloaded(None);
                             self.tunnel.reconfigure(now, *config);
                             self.reports.set_every(now, report_every);
                         }

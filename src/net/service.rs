@@ -24,7 +24,10 @@ struct Manager {
     watchdog: Option<Duration>,
     /// When something is to be told at the latest.
     due: Instant,
-    told: Option<Health>,
+    /// How it was told that we are doing.
+    told: Option<String>,
+    /// Why the configuration was not taken when it was read the last time.
+    failure: Option<String>,
     stage: Stage,
     /// Whether the log has said that the manager cannot be told anything.
     complained: bool,
@@ -47,6 +50,7 @@ impl Service {
             watchdog: watchdog.map(|limit| limit / 2),
             due: now,
             told: None,
+            failure: None,
             stage: Stage::Starting,
             complained: false,
         });
@@ -72,9 +76,13 @@ impl Service {
             manager.stage = Stage::Ready;
             news.push("READY=1".to_owned());
         }
-        if manager.told != Some(health) {
-            manager.told = Some(health);
-            news.push(format!("STATUS={health}"));
+        let status = match &manager.failure {
+            Some(failure) => format!("STATUS={health}; {failure}"),
+            None => format!("STATUS={health}"),
+        };
+        if manager.told.as_ref() != Some(&status) {
+            news.push(status.clone());
+            manager.told = Some(status);
         }
         if now >= manager.due {
             manager.due =
@@ -95,6 +103,14 @@ impl Service {
         {
             manager.stage = Stage::Reloading;
             manager.tell(&protocol::reloading());
+        }
+    }
+
+    /// The configuration was read again, and taken, or not for this reason. `systemctl reload` succeeds either way, so
+    /// our status tells.
+    pub(super) fn reloaded(&mut self, failure: Option<String>) {
+        if let Some(manager) = &mut self.manager {
+            manager.failure = failure;
         }
     }
 

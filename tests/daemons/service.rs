@@ -131,6 +131,19 @@ fn reading_the_configuration_again_and_the_end_are_told() {
     assert!(time.starts_with("MONOTONIC_USEC="), "{time}");
     manager.wait_for("READY=1");
     manager.wait_for("STATUS=1 of 2 paths up");
+    // systemctl reload succeeds whatever comes of it.
+    setup.configure(&["127.0.0.1".to_owned()]);
+    mpclient.signal("HUP");
+    manager.wait_for("READY=1");
+    let status = manager.next(PATIENCE).expect("a status");
+    let begin = format!(
+        "STATUS=1 of 2 paths up; SIGHUP changed nothing: {configuration}:1: bridge \"127.0.0.1\" has no port"
+    );
+    assert!(status.starts_with(&begin), "{status}");
+    setup.configure(&[line(setup.server)]);
+    mpclient.signal("HUP");
+    manager.wait_for("READY=1");
+    manager.wait_for("STATUS=1 of 1 path up");
     mpclient.signal("TERM");
     manager.wait_for("STOPPING=1");
     assert_eq!(mpclient.finish().code, Some(0));
