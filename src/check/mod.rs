@@ -6,6 +6,7 @@
 //! [`Snapshot`] and in what the system said of its socket.
 
 mod json;
+mod remedies;
 mod words;
 
 use std::io::{self, ErrorKind, Write};
