@@ -222,6 +222,9 @@ fn a_remark_without_its_sign_is_taken_with_a_warning() {
     let file = parsed("1.2.3.4 4000 the good line\n").expect("a file of 2014");
     assert_eq!(file.bridges.len(), 1);
     assert!(file.warnings[0].text.contains("\"the\" and what follows is ignored"), "{:?}", file.warnings);
+    for remark in ["bond of two lines", "back home", "kind of slow", "backhaul", "bind9's machine"] {
+        assert_eq!(bridges(format!("1.2.3.4 4000 {remark}")), ["1.2.3.4:4000"], "{remark}");
+    }
     let file = parsed("1.2.3.4 4000 the backup line\n1.2.3.5 4000 backup line").expect("a file");
     assert_eq!(file.bridges.iter().map(|bridge| bridge.backup).collect::<Vec<_>>(), [false, true]);
     assert!(file.warnings[1].text.contains("\"line\" and what follows is ignored"), "{:?}", file.warnings);
