@@ -276,8 +276,15 @@ fn is_itself(listen: SocketAddr, endpoint: &Endpoint) -> bool {
 
 /// What a user meant whose configuration file is none.
 fn meant(config: &Path) -> Option<Mistake> {
-    let text = wishes::answer(Program::Mpclient, config.to_str()?)?;
-    Some(Mistake { place: None, text })
+    let word = config.to_str()?;
+    let text = wishes::answer(Program::Mpclient, word)?;
+    // As the first argument, these are commands even where there is a file of the name.
+    let file = if matches!(word, "check" | "status") {
+        format!("; a file of this name is ./{word}")
+    } else {
+        String::new()
+    };
+    Some(Mistake { place: None, text: text + &file })
 }
 
 /// One thing that a user has to correct.

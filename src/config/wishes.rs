@@ -58,10 +58,7 @@ pub(super) fn answer(program: Program, typed: &str) -> Option<String> {
 
 fn of_mpclient(word: &str) -> Option<String> {
     let text = match word {
-        "check" => {
-            "check is a command, which takes the name of a configuration file: mpclient check CONFIG (a file of this \
-             name is ./check)"
-        }
+        "check" => "check is a command, which takes the name of a configuration file: mpclient check CONFIG",
         "genkey" => "genkey is a command of mpserver: mpserver genkey",
         "keys" => "--keys is an option of mpserver; mpclient has one key, that of --key-file FILE",
         "allow-target" => "--allow-target is an option of mpserver",
@@ -115,7 +112,7 @@ fn of_mpserver(word: &str) -> Option<String> {
 
 fn of_both(name: &str, word: &str) -> Option<String> {
     Some(match word {
-        "status" => format!("status is a command, which stands alone: {name} status (a file of this name is ./status)"),
+        "status" => format!("status is a command, which stands alone: {name} status"),
         "json" | "watch" => format!("--{word} is an option of status: {name} status --{word}"),
         "?" | "help" | "usage" => format!("help is an option: {name} --help"),
         "version" => format!("version is an option: {name} --version"),

@@ -134,7 +134,7 @@ fn wrong_arguments_of_mpclient_are_told_and_end_with_2() {
         (&["check", "--listen", "127.0.0.1:1", "mpclient.conf"], "unexpected argument '--listen'"),
         (
             &["--listen", "127.0.0.1:3000", "status"],
-            "status is a command, which stands alone: mpclient status",
+            "status is a command, which stands alone: mpclient status; a file of this name is ./status",
         ),
         (
             &["mpclient.conf", "status"],
