@@ -12,6 +12,12 @@ use crate::tunnel::snapshot::Program;
 /// The commands, and one that some would like to be one: these are known with a slip in them too.
 const COMMANDS: [&str; 4] = ["status", "check", "genkey", "reload"];
 
+/// What may be wanted of a program without a sign that it is an option. Other words may be names of files.
+const VERBS: [&str; 13] = [
+    "check", "genkey", "help", "kill", "quit", "reload", "restart", "run", "start", "status", "stop",
+    "usage", "version",
+];
+
 /// What to say to a user of this program whose arguments clap could not read, if it is known what was meant.
 pub(crate) fn answer_to(program: Program, command: &Command, error: &Error) -> Option<String> {
     let word = |kind| match error.get(kind) {
@@ -49,6 +55,9 @@ pub(super) fn answer(program: Program, typed: &str) -> Option<String> {
         Some(command) => command,
         None => bare,
     };
+    if !typed.starts_with('-') && !VERBS.contains(&word) {
+        return None;
+    }
     let answer = match program {
         Program::Mpclient => of_mpclient(word),
         Program::Mpserver => of_mpserver(word),
@@ -162,6 +171,8 @@ mod tests {
             assert!(answer.contains(expected), "{typed}: {answer}");
         }
         for (program, typed) in [
+            (Mpclient, "config"),
+            (Mpclient, "backup"),
             (Mpclient, "mpclient.conf"),
             (Mpclient, "/etc/status"),
             (Mpclient, "--colour"),
