@@ -250,9 +250,11 @@ impl Arrivals {
 
     /// The counters of a range that are watched.
     fn watched(&self, from: u64, until: u64) -> impl Iterator<Item = u64> + use<> {
-        let step = 1 << self.shift;
-        let first = from.checked_next_multiple_of(step).unwrap_or(until);
-        (first..until).step_by(step as usize)
+        let shift = self.shift;
+        let first = from.checked_next_multiple_of(1 << shift).unwrap_or(until);
+        // Not by step_by, whose step is a usize: on machines of 32 bits a peer could skip so many counters that it were 0.
+        let count = until.saturating_sub(first).div_ceil(1 << shift);
+        (0..count).map(move |at| first + (at << shift))
     }
 
     fn slot(&self, counter: u64) -> usize {
