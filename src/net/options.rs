@@ -80,11 +80,21 @@ pub(super) fn offload(socket: SockRef<'_>, ipv6: bool) -> io::Result<UdpSocketSt
         // loses it. IPv6 routers never do: there the kernel has to learn.
         forbid_fragments(socket.into(), ipv6, false)?;
         // A time stamp on every packet costs, and nobody reads it.
-        setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
+        undone(setsockopt(socket, sockopt::ReceiveTimestampns, &false))?;
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = ipv6;
     Ok(state)
+}
+
+/// What came of turning an option off. A system that has no such option, as qemu-user has not all of Linux's, has nothing to
+/// turn off.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn undone(result: nix::Result<()>) -> io::Result<()> {
+    match result {
+        Err(nix::Error::ENOPROTOOPT) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Has what is sent next cross in one piece or not at all, whatever the system has learned of the route;
@@ -107,7 +117,8 @@ pub(super) fn forbid_fragments(socket: SockRef<'_>, ipv6: bool, whole: bool) -> 
         set_ip_mtu_discover(socket, ipv4_way)?;
         if ipv6 {
             set_ipv6_mtu_discover(socket, ipv6_way)?;
-            setsockopt(socket, sockopt::Ipv6DontFrag, &whole)?;
+            let kept_whole = setsockopt(socket, sockopt::Ipv6DontFrag, &whole);
+            if whole { kept_whole? } else { undone(kept_whole)? }
         }
         Ok(())
     }
@@ -179,4 +190,15 @@ pub(super) fn forget_news(socket: &UdpSocket) {
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = socket;
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_that_the_system_does_not_have_is_off_and_another_error_remains() {
+        undone(Err(nix::Error::ENOPROTOOPT)).expect("nothing to turn off");
+        undone(Err(nix::Error::EBADF)).expect_err("no socket");
+    }
 }
