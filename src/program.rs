@@ -209,6 +209,11 @@ fn open_control(name: &str, control: &ControlPath) -> Result<Option<Control>, Fa
                 warn!("\"{name} status\" will not see this one at {shown}: {error}");
                 return Ok(None);
             }
+            // Another place would not help.
+            Err(ControlError::System(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                info!("\"{name} status\" will not see this one: {error}");
+                return Ok(None);
+            }
             Err(error) => failures.push(format!("{shown}: {error}")),
         }
     }

@@ -2,6 +2,10 @@
 
 use std::{fmt, io};
 
+/// What is said where the system has none, with what shows the same there.
+pub const NO_CONTROL: &str = "this system has no control socket; the status is on a page, with --metrics ADDRESS:PORT (metrics = \
+                              in mpclient.conf)";
+
 /// Why there is no control socket.
 #[derive(Debug)]
 pub enum ControlError {

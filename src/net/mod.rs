@@ -27,7 +27,7 @@ mod troubles;
 mod uplink;
 
 pub use control::{Control, make_folder};
-pub use control_error::ControlError;
+pub use control_error::{ControlError, NO_CONTROL};
 pub(crate) use conversations::Fresh;
 pub use event_loop::{EventLoop, Stopper};
 pub use http::{Content, HttpDoor, Missing, Site};

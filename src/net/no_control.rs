@@ -8,7 +8,7 @@ use std::time::Instant;
 use mio::net::TcpListener;
 use mio::{Registry, Token};
 
-use super::control_error::ControlError;
+use super::control_error::{ControlError, NO_CONTROL};
 use super::conversations::Conversations;
 
 /// A control socket, of which there is none.
@@ -42,5 +42,5 @@ impl Control {
 }
 
 fn unsupported() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "there is no control socket on this system")
+    io::Error::new(io::ErrorKind::Unsupported, NO_CONTROL)
 }

@@ -134,6 +134,8 @@ fn ask(program: Program, paths: &[PathBuf]) -> Result<String, String> {
     for path in paths {
         match ask_at(path) {
             Ok(json) => return Ok(json),
+            // Another place would not help.
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error.to_string()),
             Err(error) => failures.push(format!("at {}: {error}", path.display())),
         }
     }
@@ -169,7 +171,7 @@ fn ask_at(path: &Path) -> io::Result<String> {
 
 #[cfg(not(unix))]
 fn ask_at(_: &Path) -> io::Result<String> {
-    Err(io::Error::new(ErrorKind::Unsupported, "there is no control socket on this system"))
+    Err(io::Error::new(ErrorKind::Unsupported, crate::net::NO_CONTROL))
 }
 
 #[cfg(test)]
