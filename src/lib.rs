@@ -22,6 +22,15 @@
 
 #![warn(clippy::disallowed_methods)]
 
+/// The version, with the commit and its day where the program was not made of what was released: `0.1.0 (6540b03 2026-11-25)`.
+pub const VERSION: &str = env!("MPTUNNEL_VERSION");
+
+/// That commit, if there is one. `build.rs` tells when.
+pub const COMMIT: Option<&str> = {
+    let id = env!("MPTUNNEL_COMMIT");
+    if id.is_empty() { None } else { Some(id) }
+};
+
 pub mod check;
 pub mod config;
 pub mod net;

@@ -154,8 +154,7 @@ pub fn serve(settings: Settings, reload: impl FnMut() -> Reread + Send + 'static
     if let Some(address) = metrics {
         show_metrics(&mut event_loop, address).map_err(|error| StartError::Metrics(address, error))?;
     }
-    let (version, address) = (env!("CARGO_PKG_VERSION"), event_loop.listen_addr());
-    let text = format!("{name} {version}: listening on {address}, {summary}");
+    let text = format!("{name} {}: listening on {}, {summary}", crate::VERSION, event_loop.listen_addr());
     event_loop.tell(Level::Info, Kind::Start, text);
     event_loop.report(report_every.0, report());
     event_loop.run().map_err(|error| Failure::Failed(format!("cannot wait for packets: {error}")))

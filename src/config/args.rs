@@ -51,7 +51,7 @@ pub struct StatusArgs {
 #[derive(Parser, Debug)]
 #[command(
     name = "mpclient",
-    version,
+    version = crate::VERSION,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = notes::help(&notes::client())
@@ -122,7 +122,7 @@ pub struct ClientArgs {
 #[derive(Parser, Debug)]
 #[command(
     name = "mpserver",
-    version,
+    version = crate::VERSION,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = notes::help(&notes::server())

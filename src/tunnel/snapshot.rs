@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub program: Program,
     /// Its version.
     pub version: String,
+    /// The commit that it was made of, if it was not the one of that version, and is known.
+    pub commit: Option<String>,
     /// For how long it has run.
     pub uptime_s: f64,
     /// Where it listens, as it was told.

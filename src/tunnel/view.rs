@@ -58,6 +58,7 @@ impl Tunnel {
             schema: SCHEMA,
             program,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: crate::COMMIT.map(str::to_owned),
             uptime_s: now.saturating_duration_since(self.fabric.begun).as_secs_f64(),
             listen: self.listen.to_string(),
             target,

@@ -182,8 +182,11 @@ fn paths_of(peer: &PeerView) -> impl Iterator<Item = (Vec<LabelPair>, &PathView)
 }
 
 fn info(snapshot: &Snapshot) -> MetricFamily {
-    let labels = vec![label("program", snapshot.program.name()), label("version", &snapshot.version)];
-    let help = "Which program this is, and its version. Always 1.";
+    // To Prometheus a label without a value is none.
+    let commit = label("commit", snapshot.commit.as_deref().unwrap_or_default());
+    let program = label("program", snapshot.program.name());
+    let labels = vec![commit, program, label("version", &snapshot.version)];
+    let help = "Which program this is, its version, and its commit if that is no release's. Always 1.";
     collected("mptunnel_build_info", help, [(labels, 1.0)])
 }
 

@@ -401,10 +401,7 @@ fn help_and_version_are_for_standard_output_and_end_with_0() {
         let widest = help.stdout.lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(105), "{name} --help is {widest:?} columns wide");
         let version = run(program, &["--version"]);
-        assert_eq!(
-            (version.code, version.stdout),
-            (Some(0), format!("{name} {}\n", env!("CARGO_PKG_VERSION")))
-        );
+        assert_eq!((version.code, version.stdout), (Some(0), format!("{name} {}\n", mptunnel::VERSION)));
     }
 }
 
@@ -445,7 +442,7 @@ fn both_programs_end_with_0_when_told_to_stop() {
         assert!(Instant::now() < deadline, "nothing came through the tunnel within {PATIENCE:?}");
         let _ = application.send_to(b"through", listen);
     }
-    let version = env!("CARGO_PKG_VERSION");
+    let version = mptunnel::VERSION;
     let started = [
         format!("mpserver {version}: listening on {bridge}, target {target_address}, no key, encryption on"),
         format!("mpclient {version}: listening on {listen}, 1 bridge, no key, encryption on"),

@@ -1,9 +1,11 @@
-//! What is installed besides the programs: manual pages and completions, as the tools see them that use them.
+//! What is installed besides the programs: manual pages and completions, as the tools see them that use them; and which
+//! version of it all that is.
 
 mod deb;
 mod manuals;
 mod shells;
 mod units;
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
