@@ -61,7 +61,7 @@ fn faces(c: &mut Criterion) {
         b.iter(|| serde_json::to_vec(&snapshot).expect("a snapshot is JSON"))
     });
     group.bench_function("its metrics", |b| b.iter(|| metrics::text(&snapshot)));
-    let look = Look { colour: false, now: jiff::Zoned::now(), peers: 20 };
+    let look = Look { colour: false, now: jiff::Zoned::now(), peers: 100, in_full: false };
     group.bench_function("its table, of 20 clients", |b| b.iter(|| table(&snapshot, &look)));
     group.bench_function("its point in the history", |b| {
         let mut history = History::default();

@@ -26,8 +26,8 @@ use crate::web::Web;
 /// Wrong use: another start will fail in the same way until the user changes something.
 const WRONG_USE: u8 = 2;
 
-/// Clients whose paths go into the log when it is asked for them.
-const PEERS_IN_THE_LOG: usize = 20;
+/// Clients that have a line in the log when it is asked for them: those with trouble are the first.
+const PEERS_IN_THE_LOG: usize = 100;
 
 /// Files that a server opens besides one for each application: for itself and for those who ask what it does.
 const OTHER_FILES: u64 = 64;
@@ -180,7 +180,7 @@ fn report() -> impl FnMut(Occasion, &Snapshot) + Send + 'static {
     move |occasion, snapshot| match occasion {
         Occasion::Interval => info!("{}", summary.line(snapshot)),
         Occasion::Asked => {
-            let look = Look { colour: false, now: Zoned::now(), peers: PEERS_IN_THE_LOG };
+            let look = Look { colour: false, now: Zoned::now(), peers: PEERS_IN_THE_LOG, in_full: false };
             let table = status::table(snapshot, &look);
             table.lines().filter(|line| !line.is_empty()).for_each(|line| info!("{line}"));
         }
@@ -221,13 +221,13 @@ fn open_control(name: &str, control: &ControlPath) -> Result<Option<Control>, Fa
     Ok(None)
 }
 
-/// Shows what a running program does.
+/// Shows what a running program does, for all its clients or for one.
 ///
 /// # Errors
-/// There is none, or it does not answer.
-pub fn show_status(program: Program, args: &StatusArgs) -> Result<(), Failure> {
+/// There is none, or it does not answer, or it has no such client.
+pub fn show_status(program: Program, args: &StatusArgs, client: Option<&str>) -> Result<(), Failure> {
     let control = config::control_path(program, args.control.as_deref(), &Variables::from_env());
-    status::run(program, args, control.paths()).map_err(|text| Failure::Command("status", text))
+    status::run(program, args, client, control.paths()).map_err(|text| Failure::Command("status", text))
 }
 
 /// Tries each bridge of an mpclient's configuration.

@@ -9,7 +9,7 @@ use mptunnel::tunnel::snapshot::Program;
 
 fn main() -> ExitCode {
     program::main(Program::Mpclient, |line: ClientCommandLine| match (line.command, line.carry) {
-        (Some(ClientCommand::Status(args)), _) => program::show_status(Program::Mpclient, &args),
+        (Some(ClientCommand::Status(args)), _) => program::show_status(Program::Mpclient, &args, None),
         (Some(ClientCommand::Check(args)), _) => program::check(args),
         (None, Some(args)) => {
             let settings = config::client(&args, &Variables::from_env())?;

@@ -12,7 +12,9 @@ use mptunnel::tunnel::snapshot::Program;
 fn main() -> ExitCode {
     program::main(Program::Mpserver, |args: ServerArgs| match (args.command, args.serve) {
         (Some(ServerCommand::Genkey), _) => print_new_key(),
-        (Some(ServerCommand::Status(args)), _) => program::show_status(Program::Mpserver, &args),
+        (Some(ServerCommand::Status(args)), _) => {
+            program::show_status(Program::Mpserver, &args.shared, args.client.as_deref())
+        }
         (None, Some(serve)) => {
             let settings = config::server(&serve, &Variables::from_env())?;
             program::serve(settings, move || program::reload_keys(&serve))

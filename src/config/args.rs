@@ -47,6 +47,18 @@ pub struct StatusArgs {
     pub control: Option<PathBuf>,
 }
 
+/// How an mpserver's status is shown.
+#[derive(Args, Debug)]
+pub struct ServerStatusArgs {
+    /// Show this client alone, and in full: its name or its number
+    #[arg(long, value_name = "NAME|NUMBER")]
+    pub client: Option<String>,
+
+    /// What is the same at both programs.
+    #[command(flatten)]
+    pub shared: StatusArgs,
+}
+
 /// Takes applications' datagrams and sends each through all bridges
 #[derive(Parser, Debug)]
 #[command(
@@ -143,7 +155,7 @@ pub enum ServerCommand {
     /// Print a new pre-shared key, to be kept secret and given to both ends
     Genkey,
     /// Show what a running mpserver does: its clients, their paths, losses and delays
-    Status(StatusArgs),
+    Status(ServerStatusArgs),
 }
 
 /// How an mpserver serves.

@@ -10,6 +10,11 @@ const GAP: &str = "  ";
 /// What is left at least of a name.
 const NAME_LEAST: usize = 8;
 
+/// Styles.
+pub(super) const RED: &str = "31";
+pub(super) const GREEN: &str = "32";
+pub(super) const YELLOW: &str = "33";
+
 /// Where a column's words stand in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Align {
@@ -35,15 +40,25 @@ impl Cell {
     pub(super) fn styled(text: &str, style: &'static str) -> Self {
         Self { text: text.to_owned(), style }
     }
+
+    /// At most so many characters of it.
+    pub(super) fn shorten(&mut self, most: usize) {
+        self.text = shorten(&self.text, most);
+    }
+
+    /// Another word in its place.
+    pub(super) fn say(&mut self, text: String) {
+        self.text = text;
+    }
 }
 
 /// How wide a column is.
-fn column_width(rows: &[Vec<Cell>], column: usize) -> usize {
+pub(super) fn column_width(rows: &[Vec<Cell>], column: usize) -> usize {
     rows.iter().map(|row| row[column].text.chars().count()).max().unwrap_or(0)
 }
 
 /// How wide the rows are.
-fn width(rows: &[Vec<Cell>]) -> usize {
+pub(super) fn width(rows: &[Vec<Cell>]) -> usize {
     let columns = rows.first().map_or(0, Vec::len);
     (0..columns).map(|column| column_width(rows, column) + GAP.len()).sum::<usize>() - GAP.len()
 }
@@ -59,8 +74,7 @@ pub(super) fn fit(rows: &mut [Vec<Cell>], names: &[usize]) {
     }
     for row in rows {
         for (column, width) in names.iter().zip(&widths) {
-            let cell = &mut row[*column];
-            cell.text = shorten(&cell.text, *width);
+            row[*column].shorten(*width);
         }
     }
 }

@@ -2,7 +2,9 @@
 //! what it answers. Nothing of the tunnel is in here: all comes from the [`Snapshot`].
 
 mod grid;
+mod overview;
 mod paths;
+mod select;
 mod summary;
 mod table;
 mod words;
@@ -15,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Zoned;
+use select::select;
 pub use summary::Summary;
 pub use table::{Look, table};
 pub(crate) use words::plural;
@@ -36,16 +39,27 @@ const CLEAR_BELOW: &str = "\x1b[J";
 const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 
-/// Shows the status of the program that answers at one of these paths.
+/// Shows the status of the program that answers at one of these paths, of all its clients or of one.
 ///
 /// # Errors
-/// What is to be told when there is nothing to show. With `--watch` it is shown in the table's place,
+/// What is to be told when there is nothing to show, or no such client. With `--watch` it is shown in the table's place,
 /// and asked on.
-pub fn run(program: Program, args: &StatusArgs, paths: &[PathBuf]) -> Result<(), String> {
+pub fn run(
+    program: Program,
+    args: &StatusArgs,
+    client: Option<&str>,
+    paths: &[PathBuf],
+) -> Result<(), String> {
     let terminal = io::stdout().is_terminal();
     let colour = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let render = |json: &str| if args.json { Ok(json.to_owned()) } else { read(json, colour) };
-    let ask = || ask(program, paths).and_then(|json| render(&json));
+    let show = |json: String| {
+        let json = match client {
+            Some(client) => select(&json, client)?,
+            None => json,
+        };
+        if args.json { Ok(json) } else { read(&json, colour, client.is_some()) }
+    };
+    let ask = || ask(program, paths).and_then(show);
     if !args.watch {
         return print(&line(&ask()?)).or_else(until_closed);
     }
@@ -114,10 +128,10 @@ fn in_place(text: &str, rows: Option<usize>) -> String {
     drawn + WRAP + CLEAR_BELOW
 }
 
-fn read(json: &str, colour: bool) -> Result<String, String> {
+fn read(json: &str, colour: bool, in_full: bool) -> Result<String, String> {
     match serde_json::from_str::<Snapshot>(json) {
         Ok(snapshot) if snapshot.schema == SCHEMA => {
-            let look = Look { colour, now: Zoned::now(), peers: usize::MAX };
+            let look = Look { colour, now: Zoned::now(), peers: usize::MAX, in_full };
             Ok(table(&snapshot, &look))
         }
         Ok(Snapshot { version, schema, .. }) => Err(format!(
@@ -194,7 +208,7 @@ mod tests {
 
     #[test]
     fn another_version_is_told_from_rubbish() {
-        let error = read("{}", false).expect_err("nothing is in it");
+        let error = read("{}", false, false).expect_err("nothing is in it");
         assert!(error.starts_with("what answers is not understood"), "{error}");
     }
 
@@ -204,9 +218,9 @@ mod tests {
         let now = Instant::now();
         let mut snapshot = Tunnel::quiet_server(now).snapshot(now);
         let json = |snapshot: &Snapshot| serde_json::to_string(snapshot).expect("a snapshot is JSON");
-        assert!(read(&json(&snapshot), false).is_ok());
+        assert!(read(&json(&snapshot), false, false).is_ok());
         (snapshot.schema, snapshot.version) = (SCHEMA + 1, "9.9.9".to_owned());
-        let error = read(&json(&snapshot), false).expect_err("it means something else");
+        let error = read(&json(&snapshot), false, false).expect_err("it means something else");
         assert!(error.contains("of version 9.9.9, with schema"), "{error}");
     }
 }

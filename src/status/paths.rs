@@ -1,9 +1,21 @@
 //! The paths of a peer, in two tables that have the paths' numbers in common: how each is doing, and what it
 //! is worth.
 
-use super::grid::{self, Align, Cell};
+use super::grid::{self, Align, Cell, GREEN, RED, YELLOW};
 use super::words::{UNKNOWN, count, ms, octets, pair, percent, wrap};
 use crate::tunnel::snapshot::{LossView, PathView, State, Status, WholeView};
+
+/// The word for it, and its colour.
+pub(super) fn style(status: Status) -> (&'static str, &'static str) {
+    match status {
+        Status::Resolving => ("resolving", YELLOW),
+        Status::Probing => ("probing", YELLOW),
+        Status::Up => ("up", GREEN),
+        Status::Lossy => ("lossy", YELLOW),
+        Status::Late => ("late", RED),
+        Status::Silent => ("silent", RED),
+    }
+}
 
 /// How each path is doing: a row each.
 pub(super) fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
@@ -13,14 +25,7 @@ pub(super) fn print_state(paths: &[PathView], colour: bool, out: &mut String) {
     let below = ["", "", "", "", "", "", "from / to there", "from there"];
     let mut rows = vec![head.map(Cell::from).to_vec(), below.map(Cell::from).to_vec()];
     for path in paths {
-        let (status, style) = match path.status {
-            Status::Resolving => ("resolving", "33"),
-            Status::Probing => ("probing", "33"),
-            Status::Up => ("up", "32"),
-            Status::Lossy => ("lossy", "33"),
-            Status::Late => ("late", "31"),
-            Status::Silent => ("silent", "31"),
-        };
+        let (status, style) = style(path.status);
         let state = match (path.state, path.chosen) {
             (State::Use, true) => "yes",
             (State::Use, false) => "no",
@@ -57,8 +62,7 @@ pub(super) fn print_worth(paths: &[PathView], out: &mut String) {
         ["path", "loss from there", "loss to there", "rate from", "rate to", "first", "alone", "saved"];
     let below = ["", "10 s / 5 min", "10 s / 5 min", "there", "there", "to come", "loses", "datagrams"];
     let mut rows = vec![head.map(Cell::from).to_vec(), below.map(Cell::from).to_vec()];
-    let rate =
-        |rate: Option<f64>| rate.map_or(UNKNOWN.to_owned(), |rate| format!("{}/s", octets(rate as u64)));
+    let rate = |rate: Option<f64>| rate.map_or(UNKNOWN.to_owned(), |rate| format!("{}/s", octets(rate)));
     for path in paths {
         let alone = (path.tried > 0).then(|| path.lost as f64 / path.tried as f64);
         rows.push(vec![

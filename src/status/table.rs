@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Zoned};
 
 use super::WIDTH;
+use super::overview;
 use super::paths::{losses, print_state, print_whole, print_worth};
 use super::words::{count, percent, plural, reason, shorten, time, wrap};
 use crate::tunnel::snapshot::{EventView, PeerView, Program, Snapshot};
@@ -13,6 +14,8 @@ use crate::tunnel::wire::Reject;
 
 /// The last events that are shown.
 const EVENTS: usize = 10;
+/// The most peers that are all shown in full. Of more, each has a line.
+const IN_FULL: usize = 3;
 
 /// How a table is to look.
 #[derive(Clone, Debug)]
@@ -21,8 +24,10 @@ pub struct Look {
     pub colour: bool,
     /// What time it is where it is read, by which events have theirs.
     pub now: Zoned,
-    /// The most peers that are shown.
+    /// The most peers that have a line, where there are so many that each has one.
     pub peers: usize,
+    /// Whether each peer is shown in full, however many there are.
+    pub in_full: bool,
 }
 
 /// The table.
@@ -58,15 +63,22 @@ pub fn table(snapshot: &Snapshot, look: &Look) -> String {
     if snapshot.peers.is_empty() {
         out.push_str("\nno client is connected\n");
     }
-    for peer in snapshot.peers.iter().take(look.peers) {
+    let peers = &snapshot.peers;
+    let overview = peers.len() > IN_FULL && !look.in_full;
+    if overview {
         out.push('\n');
-        print_peer(*program, peer, look.colour, &mut out);
-    }
-    let more = snapshot.peers.len().saturating_sub(look.peers);
-    if more > 0 {
-        let _ = writeln!(out, "\nand {}", plural(more as u64, "more client"));
+        overview::print(peers, look.peers, look.colour, &mut out);
+    } else {
+        for peer in peers {
+            out.push('\n');
+            print_peer(*program, peer, look.colour, &mut out);
+        }
     }
     print_events(&snapshot.events, &look.now, &mut out);
+    if overview {
+        let by = if peers.iter().any(|peer| peer.name.is_some()) { "NAME" } else { "NUMBER" };
+        let _ = writeln!(out, "\n\"{} status --client {by}\" shows one client in full", program.name());
+    }
     out
 }
 

@@ -64,19 +64,18 @@ pub(super) fn count(count: u64) -> String {
     grouped
 }
 
-/// Octets, in the unit that suits them.
-pub(super) fn octets(octets: u64) -> String {
-    let units = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut amount = octets as f64;
-    let mut unit = "octets";
-    for larger in units {
+/// Octets, in the unit that suits them, but for the smallest: what is next to nothing is to look like it.
+pub(super) fn octets(octets: f64) -> String {
+    let mut amount = octets / 1e3;
+    let mut unit = "kB";
+    for larger in ["MB", "GB", "TB", "PB", "EB"] {
         if amount < 999.5 {
             break;
         }
         amount /= 1e3;
         unit = larger;
     }
-    if unit == "octets" { format!("{octets} {unit}") } else { format!("{} {unit}", figure(amount)) }
+    if amount == 0.0 { format!("0 {unit}") } else { format!("{} {unit}", figure(amount)) }
 }
 
 /// So many of a thing.
@@ -133,6 +132,14 @@ pub(super) fn shorten(name: &str, most: usize) -> String {
     characters[..begin].iter().chain(&['…']).chain(&characters[characters.len() - end..]).collect()
 }
 
+/// At most so many characters: of a list, the begin is worth most.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Words in lines of at most [`WIDTH`] columns, all but the first of which are so far to the right.
 pub(super) fn wrap(text: &str, indent: usize, out: &mut String) {
     let (mut column, mut begins) = (0, true);
@@ -180,7 +187,10 @@ mod tests {
         assert_eq!(pair([Some("10.0".to_owned()), None], "%"), "10.0 / - %");
         assert_eq!(pair([None, None], "%"), "-");
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([999, 1_000, 12_345_678].map(octets), ["999 octets", "1.00 kB", "12.3 MB"]);
+        assert_eq!(
+            [0.0, 27.0, 1e3, 999_499.0, 12_345_678.0].map(octets),
+            ["0 kB", "0.03 kB", "1.00 kB", "999 kB", "12.3 MB"]
+        );
         assert_eq!([1, 2].map(|number| plural(number, "path")), ["1 path", "2 paths"]);
     }
 
@@ -188,6 +198,7 @@ mod tests {
     fn a_long_name_keeps_its_begin_and_its_end() {
         assert_eq!(shorten("short:1", 7), "short:1");
         assert_eq!(shorten("bridge.example.org:4000", 11), "bridg…:4000");
+        assert_eq!(["2 late", "2 late, 1 lossy"].map(|text| cut(text, 7)), ["2 late", "2 late…"]);
     }
 
     #[test]

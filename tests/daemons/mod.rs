@@ -36,6 +36,7 @@ mod logs;
 mod loss;
 mod metrics;
 mod mismatch;
+mod overview;
 mod page;
 mod prometheus;
 mod returning;

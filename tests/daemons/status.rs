@@ -22,7 +22,7 @@ fn socket(running: &Running, program: Program) -> PathBuf {
 }
 
 /// `status` with these arguments, of a program that runs.
-fn status(running: &Running, program: Program, args: &[&str]) -> Finished {
+pub(super) fn status(running: &Running, program: Program, args: &[&str]) -> Finished {
     let binary = if program == Program::Mpclient { MPCLIENT } else { MPSERVER };
     let folder = running.runtime_folder().to_str().expect("test files have plain names");
     run_with(binary, &[&["status"], args].concat(), &[("XDG_RUNTIME_DIR", folder)])
@@ -81,7 +81,7 @@ fn both_programs_tell_what_their_paths_lose() {
         assert!(shown.stdout.starts_with(&format!("{} ", program.name())), "{shown:?}");
         assert!(!shown.stdout.contains('\x1b'), "this is no terminal: {shown:?}");
         assert!(shown.stdout.lines().all(|line| line.chars().count() <= WIDTH), "{shown:?}");
-        let look = Look { colour: true, now: Zoned::now(), peers: 1 };
+        let look = Look { colour: true, now: Zoned::now(), peers: 1, in_full: false };
         assert!(table(&snapshot, &look).contains("\x1b[33mlossy\x1b[m"));
     }
     let mode = fs::metadata(socket(&mpclient, Program::Mpclient)).expect("a socket").permissions().mode();

@@ -14,6 +14,7 @@ mod late;
 mod limits;
 mod moments;
 mod names;
+mod overview;
 mod paths;
 mod reload;
 mod restart;

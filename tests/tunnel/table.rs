@@ -15,13 +15,13 @@ use crate::sim::traffic::APP;
 const LONG_ADDRESS: &str = "2001:db8:1111:2222:3333:4444:5555:6666";
 const SECOND: Duration = Duration::from_secs(1);
 
-fn look() -> Look {
+pub(super) fn look() -> Look {
     let now: Zoned = "2026-11-25T12:34:56+01[+01]".parse().expect("a time");
-    Look { colour: false, now, peers: usize::MAX }
+    Look { colour: false, now, peers: usize::MAX, in_full: false }
 }
 
 /// Both ends' snapshots of a tunnel that has lost, recovered and told things.
-fn eventful() -> [Snapshot; 2] {
+pub(super) fn eventful() -> [Snapshot; 2] {
     let mut setup = Setup::paths(&[(20, 0.1), (40, 0.2), (60, 0.0), (80, 0.0)]);
     setup.bridge_names.insert(3, "a-bridge-with-a-name-that-is-far-too-long.nowhere.example.org");
     setup.backups = vec![2];
@@ -224,27 +224,8 @@ fn a_summary_tells_what_was_carried_since_the_one_before() {
     }
 }
 
-#[test]
-fn only_so_many_clients_are_shown_as_the_reader_wants() {
-    let [_, mut snapshot] = eventful();
-    let peer = snapshot.peers[0].clone();
-    snapshot.peers = (0..30)
-        .map(|number| {
-            let mut peer = peer.clone();
-            peer.number = number;
-            peer
-        })
-        .collect();
-    let shown = table(&snapshot, &Look { peers: 20, ..look() });
-    assert_eq!(
-        shown.lines().filter(|line| line.starts_with("client ") && line.contains("heard")).count(),
-        20
-    );
-    assert!(shown.contains("\nand 10 more clients\n"), "{shown}");
-}
-
 /// A snapshot in which no two figures are alike.
-fn known(mut snapshot: Snapshot) -> Snapshot {
+pub(super) fn known(mut snapshot: Snapshot) -> Snapshot {
     let part = |part: f64| Some(part);
     let loss = |last_10s, last_5min| LossView { last_10s: part(last_10s), last_5min: part(last_5min) };
     let rate = |octets| RateView { packets_per_s: Some(1.0), octets_per_s: Some(octets) };
