@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `sh` | the shell can read it; each command is one that [`known`] knows, with words that it takes |
 //! | `sh root` | the same; and the namespace tests run it as it stands |
+//! | `sh install`, `sh systemd ...` | the same; and one of the tests in `packaging/` runs it as it stands |
 //! | `conf mpclient.conf` | mpclient would take it as its configuration, without a warning |
 //! | `conf keys` | mpserver would take it as the keys of its clients |
 //! | `conf examples/FILE` | it is that file, remarks aside |
@@ -32,6 +33,10 @@ pub(super) fn check(document: &Document, block: &Block) {
     let mut words = block.info.split(' ');
     match (words.next().unwrap_or_default(), words.next(), words.next()) {
         ("sh", None | Some("root"), None) => commands(&place, &block.text),
+        ("sh", Some("install"), None) | ("sh", Some("systemd"), Some(_)) => {
+            commands(&place, &block.text);
+            run_by_packaging(&place);
+        }
         ("conf", Some("mpclient.conf"), None) => {
             // The key belongs to every file; a document need not say so each time.
             let key = if block.text.contains("key-file") { "" } else { "key-file = key\n" };
@@ -59,6 +64,18 @@ pub(super) fn check(document: &Document, block: &Block) {
             "{place}: a block of a kind that nobody checks; tests/documents/blocks.rs lists those that are known"
         ),
     }
+}
+
+/// Checks that a test in `packaging/` runs the blocks of this kind that its document has.
+fn run_by_packaging(place: &Place) {
+    let run = format!("run_blocks {} '{}'", place.0.name.replace(".zh_CN", ""), place.1.info);
+    let mut tests = files_below("packaging").into_iter().filter(|name| name.ends_with("/test"));
+    let runs = |name: String| {
+        let text = read(&format!("packaging/{name}"));
+        let mut after = text.lines().filter_map(|line| line.trim().strip_prefix(&run));
+        after.any(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    assert!(tests.any(runs), "{place}: no test in packaging has the line `{run}`");
 }
 
 /// A text without remarks, empty lines and the white space that only lays it out.
@@ -97,7 +114,9 @@ fn commands(place: &Place, text: &str) {
             "{place}: nobody checks the command `{shown}`"
         );
         for word in words.iter().filter(|word| word.starts_with("examples/") || word.starts_with("docs/")) {
-            assert!(root().join(word).exists(), "{place}: there is no {word}");
+            // Of several files the folder.
+            let path = word.split('*').next().unwrap_or(word);
+            assert!(root().join(path).exists(), "{place}: there is no {word}");
         }
     }
 }
@@ -147,9 +166,9 @@ fn known(place: &Place, words: &[String]) -> bool {
         program if program.contains('/') => {
             return root().join(program).exists() || Path::new(program).is_absolute();
         }
-        "apt" | "apt-get" | "cat" | "chmod" | "cp" | "docker" | "echo" | "git" | "install" | "journalctl"
-        | "kill" | "openssl" | "openvpn" | "pidof" | "promtool" | "dpkg" | "curl" | "scp" | "sh" | "ss"
-        | "systemctl" | "tee" | "umask" | "wg" | "wg-quick" => {}
+        "apt" | "apt-get" | "cat" | "cd" | "chmod" | "cp" | "docker" | "echo" | "git" | "install"
+        | "journalctl" | "kill" | "openssl" | "openvpn" | "pidof" | "promtool" | "dpkg" | "curl" | "scp"
+        | "sh" | "ss" | "printf" | "rm" | "systemctl" | "tee" | "umask" | "wg" | "wg-quick" => {}
         _ => return false,
     }
     true

@@ -130,7 +130,7 @@ fn our_options() -> HashSet<String> {
 }
 
 /// Options that our documents name besides those: of every program, and of cargo.
-const FOREIGN: [&str; 4] = ["--help", "--version", "--no-default-features", "--root"];
+const FOREIGN: [&str; 5] = ["--help", "--version", "--locked", "--no-default-features", "--root"];
 
 #[test]
 fn every_option_setting_and_command_that_a_sentence_names_is_there() {
