@@ -60,6 +60,8 @@ mod openvpn;
 mod process;
 #[path = "netns/programs.rs"]
 mod programs;
+#[path = "netns/readme.rs"]
+mod readme;
 #[path = "netns/reload.rs"]
 mod reload;
 #[path = "support/stream.rs"]

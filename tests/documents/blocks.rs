@@ -3,9 +3,9 @@
 //!
 //! | first line | what is checked |
 //! |---|---|
-//! | `sh` | the shell can read it; each command is one that [`known`] knows, with words that it takes |
-//! | `sh root` | the same; and the namespace tests run it as it stands |
-//! | `sh install`, `sh systemd ...` | the same; and one of the tests in `packaging/` runs it as it stands |
+//! | `sh` | the shell can read it; each command is one that [`known`] knows, with words that it takes. In README.md, tests run it as it stands: `tests/netns/readme.rs` says which |
+//! | `sh root` | the same, for root |
+//! | `sh install`, `sh systemd ...` | the same; one of the tests in `packaging/` runs it as it stands |
 //! | `conf mpclient.conf` | mpclient would take it as its configuration, without a warning |
 //! | `conf keys` | mpserver would take it as the keys of its clients |
 //! | `conf examples/FILE` | it is that file, remarks aside |
@@ -79,7 +79,7 @@ fn run_by_packaging(place: &Place) {
 }
 
 /// A text without remarks, empty lines and the white space that only lays it out.
-fn bare(text: &str) -> Vec<String> {
+pub(super) fn bare(text: &str) -> Vec<String> {
     text.lines().map(without_remark).filter(|line| !line.is_empty()).collect()
 }
 
@@ -107,6 +107,10 @@ fn commands(place: &Place, text: &str) {
         .filter(|name| name.ends_with(".sh"))
         .flat_map(|name| shell::commands(&read(&format!("examples/{name}"))))
         .collect();
+    // They are run.
+    if place.0.name == "README.md" || place.0.name == "README.zh_CN.md" {
+        return checks::shell(text);
+    }
     for words in shell::commands(text) {
         let shown = words.join(" ");
         assert!(
@@ -156,13 +160,8 @@ fn known(place: &Place, words: &[String]) -> bool {
             }
             _ => return false,
         },
-        // The bridges' options stand in the examples; here only how to try whether anything passes.
-        "socat" => {
-            return ["-t", "-"].contains(&word(1)) || word(3).starts_with("udp4-listen:1194");
-        }
+        "socat" => return word(1) == "-",
         "podman" => return images(place, words),
-        // `sh root` runs these in a namespace.
-        "ip" | "nft" | "sysctl" => return place.1.info == "sh root",
         program if program.contains('/') => {
             return root().join(program).exists() || Path::new(program).is_absolute();
         }

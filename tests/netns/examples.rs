@@ -8,21 +8,20 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::lab::{Lab, printed};
-use super::namespace::Namespace;
 use super::openvpn::assert_passes;
 use super::process::{Process, Protocol};
 use super::programs::{SERVER_PORT, mpclient_with, mpserver, socat_bridge_to, target};
 use super::stream::{Echo, Stream, datagram};
 use super::wait::poll_until;
 
-const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-const BRIDGES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(198, 51, 100, 22)];
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub(crate) const BRIDGES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(198, 51, 100, 22)];
 
 /// How long anything that is waited for may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Gives the lab the addresses of the examples.
-fn settle(lab: &Lab) {
+pub(crate) fn settle(lab: &Lab) {
     lab.server.ip(&format!("address add {SERVER}/32 dev lo"));
     for path in lab.paths() {
         lab.middle(path).ip(&format!("route add {SERVER} via 10.78.{path}.1"));
@@ -41,7 +40,7 @@ fn settle(lab: &Lab) {
 }
 
 /// A folder of examples, copied to where its scripts may write.
-fn copied(lab: &Lab, example: &str) -> PathBuf {
+pub(crate) fn copied(lab: &Lab, example: &str) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
     let to = lab.directory().join(example.replace('/', "-"));
     printed(Command::new("cp").arg("-r").arg(&from).arg(&to));
@@ -49,7 +48,7 @@ fn copied(lab: &Lab, example: &str) -> PathBuf {
 }
 
 /// Replaces words of an example's file that its user has to replace too.
-fn fill_in(file: &Path, words: &[(&str, &str)]) {
+pub(crate) fn fill_in(file: &Path, words: &[(&str, &str)]) {
     let mut text = fs::read_to_string(file).expect("the example's file");
     for (word, value) in words {
         assert!(text.contains(word), "{} has no {word} to be replaced", file.display());
@@ -159,12 +158,34 @@ fn the_dns_example_answers_dig() {
     assert_eq!(printed(&mut dig).trim(), "192.0.2.77");
 }
 
-/// One path, whose bridge is that of an example: everything up to the largest datagram crosses.
-fn the_bridge_example_carries(name: &str, programs: &[&str], start: impl Fn(&Lab, &Path) -> Option<Process>) {
-    let Some(lab) = Lab::new(&format!("{name}-example"), 1, programs) else { return };
+#[test]
+fn the_game_server_example_answers() {
+    let Some(lab) = Lab::new("game-example", 3, &["socat"]) else { return };
     settle(&lab);
-    let folder = copied(&lab, &format!("bridges/{name}"));
-    let _bridge = start(&lab, &folder);
+    // Somebody else's server, near ours.
+    let game = Ipv4Addr::new(198, 18, 0, 1);
+    lab.server.ip(&format!("address add {game}/32 dev lo"));
+    lab.server.set_etc("hosts", &format!("{game} game.example.org\n"));
+    let _game = Echo::start(lab.server.socket(SocketAddr::from((game, 30_000))));
+    let _tunnel = both_ends(&lab, &copied(&lab, "game-server"), 30_000);
+    let player = lab.client.socket(SocketAddr::from(([127, 0, 0, 1], 0)));
+    player.connect("127.0.0.1:30000").expect("mpclient's address");
+    let shot = datagram(1, 100);
+    assert!(poll_until(PATIENCE, || comes_back(&player, &shot)), "the game does not answer");
+}
+
+/// One path, whose bridge is that of an example.
+fn the_bridge_example_carries(name: &str, programs: &[&str], start: impl Fn(&Lab, &Path) -> Option<Process>) {
+    the_bridge_carries(&format!("{name}-example"), programs, |lab| {
+        start(lab, &copied(lab, &format!("bridges/{name}")))
+    });
+}
+
+/// One path, with a bridge that is started so: everything up to the largest datagram crosses.
+pub(crate) fn the_bridge_carries(test: &str, programs: &[&str], start: impl Fn(&Lab) -> Option<Process>) {
+    let Some(lab) = Lab::new(test, 1, programs) else { return };
+    settle(&lab);
+    let _bridge = start(&lab);
     let _server = mpserver(&lab);
     let mut client = mpclient_with(&lab, &[format!("{} 4000", BRIDGES[0])]);
     client.wait_for_line("bridge 192.0.2.11:4000 is up", PATIENCE);
@@ -223,30 +244,4 @@ fn the_bridge_example_of_nginx_carries() {
         nginx.wait_for_port(Protocol::Udp, 4000);
         Some(nginx)
     });
-}
-
-/// The blocks of shell commands in this document that it marks as root's.
-fn commands_of_root(document: &str) -> Vec<String> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).expect("a document");
-    let blocks = text.split("\n```sh root\n").skip(1);
-    blocks.map(|rest| rest.split("\n```").next().expect("a split has a first part").to_owned()).collect()
-}
-
-#[test]
-fn the_readmes_commands_for_root_work() {
-    let Some(lab) = Lab::new("root-commands", 0, &["nft", "sysctl"]) else { return };
-    let blocks = commands_of_root("README.md");
-    assert!(!blocks.is_empty(), "README.md has no commands for root");
-    for block in blocks {
-        // A machine with a cable and a modem, as the README assumes.
-        let machine = Namespace::new("machine").unwrap_or_else(|error| panic!("{error}"));
-        for (interface, address) in [("eth0", "192.168.1.2/24"), ("wwan0", "10.64.0.2/24")] {
-            machine.ip(&format!("link add {interface} type veth peer name {interface}-far"));
-            machine.ip(&format!("link set {interface}-far up"));
-            machine.ip(&format!("address add {address} dev {interface}"));
-            machine.ip(&format!("link set {interface} up"));
-        }
-        printed(machine.command("sh").args(["-e", "-c", &block]));
-    }
-    drop(lab);
 }

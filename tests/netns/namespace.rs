@@ -92,12 +92,17 @@ impl Namespace {
             .unwrap_or_else(|error| panic!("binding {address} in {}: {error}", self.name))
     }
 
-    /// Lets the programs that start inside from now on ask this name server. (`ip netns exec` shows them what
-    /// lies in the namespace's own folder in place of what lies in /etc.)
+    /// Lets the programs that start inside from now on ask this name server.
     pub(crate) fn set_name_server(&self, address: IpAddr) {
+        self.set_etc("resolv.conf", &format!("nameserver {address}\n"));
+    }
+
+    /// Gives the programs that start inside from now on a file of their own in place of the one in /etc. (`ip netns exec`
+    /// shows them what lies in the namespace's own folder.)
+    pub(crate) fn set_etc(&self, name: &str, text: &str) {
         let folder = self.own_etc();
         fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(folder.join("resolv.conf"), format!("nameserver {address}\n")))
+            .and_then(|()| fs::write(folder.join(name), text))
             .unwrap_or_else(|error| panic!("writing into {}: {error}", folder.display()));
     }
 

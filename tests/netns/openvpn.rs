@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::lab::{Lab, printed};
+use super::namespace::Namespace;
 use super::process::{Process, Protocol};
 use super::programs::TARGET_PORT;
 use super::stream::{Echo, Stream};
@@ -96,11 +97,16 @@ impl Vpn {
     }
 }
 
-/// Datagrams cross from the client to an echo at this address of a VPN, and back, within this time.
+/// Datagrams cross from the client to an echo at this address of the server inside a VPN, and back, within this time.
 pub(crate) fn assert_passes(lab: &Lab, inside: Ipv4Addr, limit: Duration) {
-    let echo = Echo::start(lab.server.socket(SocketAddr::from((inside, 7))));
+    assert_passes_to(lab, &lab.server, inside, limit);
+}
+
+/// The same to this address of another machine.
+pub(crate) fn assert_passes_to(lab: &Lab, machine: &Namespace, address: Ipv4Addr, limit: Duration) {
+    let echo = Echo::start(machine.socket(SocketAddr::from((address, 7))));
     let socket = lab.client.socket(SocketAddr::from(([0, 0, 0, 0], 0)));
-    socket.connect((inside, 7)).expect("an address inside the VPN");
+    socket.connect((address, 7)).expect("an address that the VPN leads to");
     Stream::start(socket, echo, 100, 200).wait_until_it_flows(limit);
 }
 
