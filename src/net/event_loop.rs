@@ -1,5 +1,8 @@
 //! The poll loop: the tunnel's one clock. It hands the tunnel what was received and the time,
-//! and does what the tunnel asks.
+//! and does what the tunnel asks. What comes of opening a socket is in `opening`, what a signal asks in `orders`.
+
+mod opening;
+mod orders;
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -8,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, info, log, warn};
+use log::{Level, warn};
 use mio::{Events, Poll, Waker};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -16,21 +19,18 @@ use super::control::Control;
 use super::doors::{Doors, UNANSWERED};
 use super::gather::{self, Gather};
 use super::http::{HttpDoor, Site};
-use super::options;
 use super::reports::{Occasion, Reports};
 use super::reread::{Reload, Reread};
 use super::resolver::Resolver;
 use super::service::Service;
-use super::signals::{Signal, Signals};
+use super::signals::Signals;
 use super::sockets::{Sockets, Trouble};
 use super::socks5::Socks5;
 use super::start::StartError;
 use super::tokens::{self, SIGNALS, SOCKS5, WAKER};
 use super::troubles::{self, About, Troubles};
-use super::uplink;
-use crate::tunnel::change::Change;
 use crate::tunnel::chronicle::Kind;
-use crate::tunnel::link::{Bind, Event, Link, SocketId};
+use crate::tunnel::link::{Bind, Event, SocketId};
 use crate::tunnel::role::{ClientRole, Config, Role};
 use crate::tunnel::snapshot::Snapshot;
 use crate::tunnel::{LISTENER, Tunnel};
@@ -314,57 +314,6 @@ impl EventLoop {
         }
     }
 
-    fn open(&mut self, now: Instant, id: SocketId, bind: Bind) {
-        let opened = match bind {
-            // The tunnel knows where it listens, and not which addresses this machine has.
-            Bind::Towards { remote, .. } if self.sockets.leads_back(remote) => {
-                let text = format!("{remote} is where this program listens");
-                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
-            }
-            _ => self.sockets.open(id, bind.clone()),
-        };
-        let Err(error) = opened else {
-            if let Some(address) = self.sockets.local_addr(id) {
-                self.tunnel.handle_socket_open(now, id, address);
-            }
-            self.tell_socks5(now, id);
-            // What arrived before the registration is not told.
-            return self.note_ready(id);
-        };
-        if id.relays() {
-            debug!("cannot open a socket for a SOCKS5 client: {error}");
-            self.tunnel.handle_socket_error(now, id);
-            return self.tell_socks5(now, id);
-        }
-        if let Bind::Listen(address) = bind {
-            let text = format!("{}; SIGHUP tries again", StartError::Listen(address, error));
-            self.tunnel.tell(now, Level::Warn, Kind::System, text);
-            return self.tunnel.handle_socket_error(now, id);
-        }
-        if let Bind::Towards { over: Some(uplink), .. } = &bind
-            && let Some(reason) = uplink::missing(uplink, &error)
-        {
-            return self.tunnel.handle_uplink_lost(now, id, &reason);
-        }
-        if let Bind::Towards { remote, .. } = bind
-            && self.troubles.deserves_line(now, About::Opening)
-        {
-            let who = self.tunnel.describe(Link { socket: id, remote, local: None });
-            let remedy = options::remedy_for_open_files(&error);
-            let text = format!("cannot open a socket: {error}{remedy}; trying again for {who}");
-            self.tunnel.tell(now, Level::Warn, Kind::System, text);
-        }
-        self.troubles.note(error);
-        self.tunnel.handle_socket_error(now, id);
-    }
-
-    /// Has a SOCKS5 client told of its socket, if the socket is one.
-    fn tell_socks5(&mut self, now: Instant, id: SocketId) {
-        if let Some(socks5) = self.socks5.as_mut().filter(|_| id.relays()) {
-            socks5.relay_opened(now, id, self.sockets.local_addr(id), &mut self.tunnel);
-        }
-    }
-
     /// Tells the tunnel which sockets have lost their uplink. Returns whether this one has.
     fn look_for_uplinks(&mut self, now: Instant, asked: Option<SocketId>) -> bool {
         self.uplinks_seen = now;
@@ -394,73 +343,9 @@ impl EventLoop {
         let line = troubles::line(trouble, &who, &self.sockets.counters);
         self.tunnel.tell_of_others(now, Level::Warn, Kind::System, format_args!("{line}"));
     }
-
-    fn take_signals(&mut self, now: Instant) {
-        let Some((signals, _)) = &mut self.signals else { return };
-        for signal in signals.pending().collect::<Vec<_>>() {
-            match signal {
-                Signal::Stop(name) => {
-                    info!("stopped by {name}");
-                    self.stopper.stopped.store(true, Ordering::Release);
-                }
-                Signal::Reload => self.reload(now),
-                Signal::Report => self.reports.asked(&self.tunnel.snapshot(now)),
-            }
-        }
-    }
-
-    fn reload(&mut self, now: Instant) {
-        let Some((_, reload)) = &mut self.signals else { return };
-        self.service.reloading();
-        match reload() {
-            Reread::Nothing { text, level, more } => {
-                // Where there is nothing to be read, there is no mistake either.
-                let failed = level == Level::Error;
-                self.tunnel.note_reload(failed);
-                self.service.reloaded(failed.then(|| text.clone()));
-                self.tunnel.tell(now, level, Kind::Reload, text);
-                more.iter().for_each(|text| log!(level, "{text}"));
-            }
-            Reread::News { file, config, report_every, mut changes } => {
-                self.tunnel.note_reload(false);
-                self.service.reloaded(None);
-                changes.extend(self.tunnel.changes(&config));
-                let same = if changes.is_empty() { ": nothing is different" } else { "" };
-                let text = format!("{file} was read again{same}");
-                self.tunnel.tell(now, Level::Info, Kind::Reload, text);
-                for Change { text, level } in changes {
-                    self.tunnel.tell(now, level, Kind::Reload, text);
-                }
-                self.tunnel.reconfigure(now, *config);
-                self.reports.set_every(now, report_every);
-            }
-        }
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock")]
 pub(super) fn clock() -> Instant {
     Instant::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tunnel::keyring::Keys;
-    use crate::tunnel::role::{Security, ServerRole};
-
-    #[test]
-    fn no_socket_is_opened_towards_the_program_itself() {
-        let target: SocketAddr = ([127, 0, 0, 1], 9).into();
-        let role = ServerRole::new(([127, 0, 0, 1], 0).into(), target.into()).into();
-        let security = Security { encrypt: true, keys: Keys::None };
-        let mut event_loop = EventLoop::new(Config { role, security }).expect("a free port");
-        let itself = event_loop.listen_addr();
-        for (id, remote, opens) in [(SocketId(7), itself, false), (SocketId(8), target, true)] {
-            event_loop.open(clock(), id, Bind::Towards { remote, over: None, port: None });
-            assert_eq!(event_loop.sockets.local_addr(id).is_some(), opens, "{remote}");
-        }
-        let trouble = event_loop.trouble().expect("it is told").to_string();
-        assert_eq!(trouble, format!("{itself} is where this program listens"));
-    }
 }
