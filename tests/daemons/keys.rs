@@ -65,3 +65,31 @@ fn a_key_that_is_taken_out_takes_its_client_out_within_a_second_and_the_others_l
     assert_eq!(back.altered, 0, "alice gets nothing of bob's");
     assert!(![ALICE, BOB].iter().any(|key| mpserver.log().contains(&key[..8])), "a key is shown");
 }
+
+/// As docs/install.md has it: a second name with the new key, the client takes it, the old line goes.
+#[test]
+fn a_client_changes_its_key_by_way_of_a_second_name_and_is_never_shut_out() {
+    const NEW: &str = "HxweHRsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
+    let setup = Setup::new("keys-changed", V4);
+    let bridges = setup.three_bridges(Faults::default());
+    let keys = setup.write("keys", &format!("alice {ALICE}\n"));
+    let mpserver = setup.mpserver_and(&["--keys", &keys], &[]);
+    let stream = Stream::start(setup.application(), Echo::start(setup.target()), 100, DATAGRAM_LEN);
+    let client = setup.mpclient(&lines(&bridges), &[("MPTUNNEL_KEY", ALICE)]);
+    wait_until_all_carry(&stream, &bridges);
+
+    setup.write("keys", &format!("alice {ALICE}\nalice-2027 {NEW}\n"));
+    mpserver.signal("HUP");
+    mpserver.wait_for_lines(1, "keys: 1 as before; new: alice-2027");
+    stream.wait_until_it_flows(PATIENCE);
+    assert!(!mpserver.log().contains("(alice) is out"), "{}", mpserver.log());
+
+    drop(client);
+    let _client = setup.mpclient(&lines(&bridges), &[("MPTUNNEL_KEY", NEW)]);
+    mpserver.wait_for_lines(1, "(alice-2027) has connected from 127.0.0.1:");
+    setup.write("keys", &format!("alice-2027 {NEW}\n"));
+    mpserver.signal("HUP");
+    mpserver.wait_for_lines(1, "keys: 1 as before; taken out: alice");
+    stream.wait_until_it_flows(PATIENCE);
+    assert!(!mpserver.log().contains("(alice-2027) is out"), "{}", mpserver.log());
+}
