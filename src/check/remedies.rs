@@ -3,6 +3,7 @@
 use std::mem;
 
 use super::words::{Finding, Tried};
+use crate::tunnel::probing::Probes;
 use crate::tunnel::role::Security;
 use crate::tunnel::snapshot::WholeView;
 
@@ -40,8 +41,10 @@ pub(super) fn remedies(tried: &Tried, together: Together, security: &Security) -
     };
     let firewall = "does a firewall on this machine forbid it (`nft list ruleset`)?";
     match &tried.finding {
-        Finding::Works { whole, .. } if cfg!(target_os = "linux") => too_long(whole),
-        Finding::Works { .. } => Vec::new(),
+        Finding::Works { probes, whole, .. } => {
+            let too_long = if cfg!(target_os = "linux") { too_long(whole) } else { None };
+            too_lossy(*probes).into_iter().chain(too_long).collect()
+        }
         Finding::NoAddress(Some(_)) => in_order(
             &["is the name written as it should be?"],
             &["can this machine look names up (`getent hosts NAME`)?"],
@@ -79,16 +82,23 @@ pub(super) fn remedies(tried: &Tried, together: Together, security: &Security) -
 }
 
 /// What may be the matter where the longest packet that crosses was not found, as on most paths within two seconds.
-fn too_long(whole: &WholeView) -> Vec<String> {
+fn too_long(whole: &WholeView) -> Option<String> {
     let way = match (whole.sent_octets, whole.received_octets) {
         (None, None) => "there and back",
         (None, Some(_)) => "there",
         (Some(_), None) => "back, unless mpserver's system does not tell",
-        (Some(_), Some(_)) => return Vec::new(),
+        (Some(_), Some(_)) => return None,
     };
-    vec![format!(
+    Some(format!(
         "the largest datagram that crosses it was not found in time {way}: does something on the way drop long packets?"
-    )]
+    ))
+}
+
+/// What may be the matter where more than a third of the probes is lost, and not only a few: then another bridge is better.
+fn too_lossy(Probes { answered, lost }: Probes) -> Option<String> {
+    let much = lost >= 5 && lost * 2 > answered;
+    let text = "it loses so much that it hardly helps: is its line full, or the bridge's machine, or does a provider slow UDP down?";
+    much.then(|| text.to_owned())
 }
 
 /// What may be the matter where nothing comes back. mpserver is silent towards whoever has not its key.

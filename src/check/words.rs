@@ -312,6 +312,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bridge_that_loses_most_is_told_what_may_be_the_matter_and_one_that_loses_some_is_not() {
+        let whole = WholeView { sent_octets: Some(1440), received_octets: Some(1440) };
+        for (answered, lost, told) in
+            [(20, 35, true), (9, 5, true), (10, 5, false), (3, 4, false), (40, 4, false)]
+        {
+            let text = text(&[Finding::Works { rtt_ms: 31.25, probes: Probes { answered, lost }, whole }]);
+            assert_eq!(text.contains("  - it loses so much that it hardly helps"), told, "{text}");
+        }
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn a_way_on_which_long_packets_are_lost_is_told() {
         let finding = |sent_octets, received_octets| {
