@@ -9,11 +9,13 @@ use super::WIDTH;
 use super::overview;
 use super::paths::{losses, print_state, print_whole, print_worth};
 use super::words::{count, percent, plural, reason, shorten, time, wrap};
-use crate::tunnel::snapshot::{EventView, PeerView, Program, Snapshot};
+use crate::tunnel::snapshot::{EventView, ForwardView, PeerView, Program, Snapshot, Socks5View};
 use crate::tunnel::wire::Reject;
 
 /// The last events that are shown.
 const EVENTS: usize = 10;
+/// The forwards that are shown: a table is to fit on a terminal.
+const FORWARDS: usize = 5;
 /// The most peers that are all shown in full. Of more, each has a line.
 const IN_FULL: usize = 3;
 
@@ -45,6 +47,7 @@ pub fn table(snapshot: &Snapshot, look: &Look) -> String {
         ends.push_str(&shorten(target, WIDTH - ends.len()));
     }
     let _ = writeln!(out, "{ends}");
+    print_doors(snapshot, &mut out);
     let counters = &snapshot.counters;
     let _ = writeln!(
         out,
@@ -80,6 +83,22 @@ pub fn table(snapshot: &Snapshot, look: &Look) -> String {
         let _ = writeln!(out, "\n\"{} status --client {by}\" shows one client in full", program.name());
     }
     out
+}
+
+/// Where mpclient can be reached besides.
+fn print_doors(snapshot: &Snapshot, out: &mut String) {
+    for ForwardView { listen, target } in snapshot.forwards.iter().take(FORWARDS) {
+        let listens = format!("{listen} leads to ");
+        let _ = writeln!(out, "{listens}{}", shorten(target, WIDTH - listens.len()));
+    }
+    if let Some(more) = snapshot.forwards.len().checked_sub(FORWARDS).filter(|more| *more > 0) {
+        let _ = writeln!(out, "and {}", plural(more as u64, "more forward"));
+    }
+    if let Some(Socks5View { listen, login, associations, .. }) = &snapshot.socks5 {
+        let login = if *login { "with a login" } else { "without a login" };
+        let associations = plural(*associations as u64, "association");
+        let _ = writeln!(out, "SOCKS5 at {listen}, {login}, {associations}");
+    }
 }
 
 fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String) {

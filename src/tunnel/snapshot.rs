@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub reload_refused: bool,
     /// The other ends: the server, or the clients.
     pub peers: Vec<PeerView>,
+    /// Where mpclient listens besides, each with the target that is reached there.
+    #[serde(default)]
+    pub forwards: Vec<ForwardView>,
     /// What mpclient does for SOCKS5 clients, if it is to.
     pub socks5: Option<Socks5View>,
     /// What was counted since the start.
@@ -54,6 +57,15 @@ pub struct Snapshot {
     pub holdings: Holdings,
     /// What has happened, oldest first: the last [`KEPT`](super::chronicle::KEPT).
     pub events: Vec<EventView>,
+}
+
+/// An address of mpclient that leads to a target of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForwardView {
+    /// Where datagrams are taken.
+    pub listen: String,
+    /// Where they go, as the user named it.
+    pub target: String,
 }
 
 /// What mpclient does for SOCKS5 clients.

@@ -1,9 +1,11 @@
 //! Fills a [`Snapshot`] from what the tunnel counts and measures anyway.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::choice::BEARABLE;
 use super::chronicle::Entry;
+use super::link::Target;
 use super::peer::Peer;
 use super::session::Session;
 use super::set::PathSet;
@@ -66,6 +68,7 @@ impl Tunnel {
             key: !fabric.security.keys.is_none(),
             reload_refused: fabric.reload_refused,
             peers: fabric.peers.iter().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
+            forwards: self.forward_views(),
             socks5: self.socks5_view(),
             counters: (&fabric.counters).into(),
             holdings: self.holdings(),
@@ -97,6 +100,15 @@ impl Tunnel {
             text: text.clone(),
         };
         entries.map(view).collect()
+    }
+
+    fn forward_views(&self) -> Vec<ForwardView> {
+        let Side::Client(client) = &self.side else { return Vec::new() };
+        let view = |(listen, target): (SocketAddr, &Target)| ForwardView {
+            listen: listen.to_string(),
+            target: target.to_string(),
+        };
+        client.forwarded().map(view).collect()
     }
 
     fn peer_view(&self, now: Instant, number: usize, peer: &Peer) -> PeerView {

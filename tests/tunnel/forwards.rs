@@ -49,6 +49,15 @@ fn applications_of_two_forwards_and_the_plain_listener_speak_with_their_targets_
 }
 
 #[test]
+fn the_snapshot_of_a_client_names_its_forwards_and_that_of_a_server_none() {
+    let mut sim = setup(0.0).connect(1);
+    sim.run_for(SECOND);
+    let [client, server] = sim.snapshots();
+    assert_eq!((client.forwards.len(), server.forwards.len()), (2, 0));
+    assert!(client.forwards.iter().all(|forward| forward.listen != client.listen), "{:?}", client.forwards);
+}
+
+#[test]
 fn the_first_datagram_of_a_flow_takes_no_longer_than_any_other() {
     let mut sim = setup(0.0).connect(1);
     let start = sim.now;

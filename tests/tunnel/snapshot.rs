@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use mptunnel::tunnel::chronicle::Kind;
-use mptunnel::tunnel::snapshot::{PathView, Program, SCHEMA, Snapshot, Socks5View, State, Status};
+use mptunnel::tunnel::snapshot::{
+    ForwardView, PathView, Program, SCHEMA, Snapshot, Socks5View, State, Status,
+};
 use serde_json::Value;
 
 use crate::sim::setup::Setup;
@@ -324,8 +326,9 @@ fn the_json_has_the_names_that_docs_status_md_lists_for_this_schema() {
     }
     let text = include_str!("../../docs/status.md");
     assert!(text.contains(&format!("Schema {SCHEMA}.")), "docs/status.md describes schema {SCHEMA}");
-    // What a check prints is another object.
-    let (text, _) = text.split_once("\n## A check\n").expect("its section");
+    // The other tables are of something else.
+    let (_, text) = text.split_once("\n## The snapshot\n").expect("its section");
+    let (text, _) = text.split_once("\n## ").unwrap_or((text, ""));
     let documented: BTreeSet<_> = text
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
@@ -339,6 +342,8 @@ fn the_json_has_the_names_that_docs_status_md_lists_for_this_schema() {
                 associated: 2,
                 refused: Default::default(),
             });
+            let [listen, target] = ["127.0.0.1:5353", "10.0.0.53:53"].map(str::to_owned);
+            snapshot.forwards.push(ForwardView { listen, target });
         }
         let json = serde_json::to_value(&snapshot).expect("a snapshot is JSON");
         let mut found = BTreeSet::new();

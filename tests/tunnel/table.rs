@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Zoned;
 use mptunnel::status::{Look, Summary, WIDTH, table};
 use mptunnel::tunnel::snapshot::{
-    LossView, PairView, PathView, Program, RateView, RttView, Snapshot, State, Status, WholeView,
+    ForwardView, LossView, PairView, PathView, Program, RateView, RttView, Snapshot, Socks5View, State,
+    Status, WholeView,
 };
 use mptunnel::tunnel::wire::Reject;
 
@@ -333,4 +334,35 @@ fn a_summary_counts_a_client_that_has_anothers_number_from_its_begin() {
         line.contains("of 100 that came or should have, 40 were lost on all paths (40.0 %), and 30 were"),
         "{line}"
     );
+}
+
+#[test]
+fn where_mpclient_can_be_reached_besides_is_shown_and_of_many_forwards_how_many_there_are() {
+    let mut sim = Setup::paths(&[(20, 0.0)]).connect(4);
+    sim.run_for(SECOND);
+    let [mut client, server] = sim.snapshots();
+    assert_eq!((&client.forwards, &server.forwards), (&vec![], &vec![]));
+    let target = format!("{}.example:53", "long".repeat(40));
+    let forward = |port| ForwardView { listen: format!("127.0.0.1:{port}"), target: target.clone() };
+    client.forwards = (5353..5359).map(forward).collect();
+    client.forwards[0].target = "10.0.0.53:53".to_owned();
+    client.socks5 = Some(Socks5View {
+        listen: "127.0.0.1:1080".to_owned(),
+        login: true,
+        associations: 2,
+        associated: 7,
+        refused: Default::default(),
+    });
+    let shown = table(&client, &look());
+    let lines: Vec<_> = shown.lines().skip(2).take(7).collect();
+    assert_eq!(lines[0], "127.0.0.1:5353 leads to 10.0.0.53:53");
+    assert!(
+        lines[4].starts_with("127.0.0.1:5357 leads to longlong") && lines[4].ends_with(".example:53"),
+        "{shown}"
+    );
+    assert!(
+        lines[5..] == ["and 1 more forward", "SOCKS5 at 127.0.0.1:1080, with a login, 2 associations"],
+        "{shown}"
+    );
+    assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
 }

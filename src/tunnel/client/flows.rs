@@ -245,6 +245,11 @@ impl Client {
         new.filter(is_open).map(|forward| Change::unsafe_at_once(text(forward))).collect()
     }
 
+    /// Where it listens for targets of the client's own, and for which.
+    pub fn forwarded(&self) -> impl Iterator<Item = (SocketAddr, &Target)> {
+        self.forwards().map(|Listener { address, target, .. }| (*address, target))
+    }
+
     /// The listeners besides the first.
     fn forwards(&self) -> impl Iterator<Item = &Listener> {
         self.listeners.iter().filter(|listener| listener.socket != LISTENER)
