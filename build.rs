@@ -56,15 +56,25 @@ pub fn commit(checkout: &Path, version: &str) -> Option<Commit> {
 /// The files and folders of git that another commit or tag changes.
 fn watched(checkout: &Path) -> Vec<PathBuf> {
     let branch = git(checkout, &["symbolic-ref", "--quiet", "HEAD"]);
-    let names = ["HEAD", "packed-refs", "refs/tags"].map(str::to_owned).into_iter().chain(branch);
+    // A branch that git has packed has no file of its own; what is checked out is always logged.
+    let names =
+        ["HEAD", "logs/HEAD", "packed-refs", "refs/tags"].map(str::to_owned).into_iter().chain(branch);
     let paths = names.filter_map(|name| git(checkout, &["rev-parse", "--git-path", &name]));
     // Cargo would take one that is not there for one that has changed.
     paths.map(|path| checkout.join(path)).filter(|path| path.exists()).collect()
 }
 
+/// What leads git to another repository than that of the folder where it runs: a hook of one has these.
+const ELSEWHERE: [&str; 5] =
+    ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"];
+
 /// What git prints, if it is there and has no complaint.
 fn git(checkout: &Path, args: &[&str]) -> Option<String> {
-    let output = Command::new("git").current_dir(checkout).env("TZ", "UTC").args(args).output().ok()?;
+    let mut git = Command::new("git");
+    for name in ELSEWHERE {
+        git.env_remove(name);
+    }
+    let output = git.current_dir(checkout).env("TZ", "UTC").args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

@@ -59,14 +59,20 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Mistake {
 
 /// Reads the contents of the configuration file of this name.
 pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<ClientFile, Mistakes> {
+    let octets = file::without_byte_order_mark(octets);
+    let text = String::from_utf8_lossy(octets);
     let mut parser = Parser {
         path,
         line: 0,
+        may_be_of_2014: !text
+            .lines()
+            .filter_map(setting)
+            .any(|(name, _)| setting_names().any(|known| known == name)),
         file: ClientFile::default(),
         seen: Seen::default(),
         mistakes: Mistakes::default(),
     };
-    for octets in file::without_byte_order_mark(octets).split(|octet| *octet == b'\n') {
+    for octets in octets.split(|octet| *octet == b'\n') {
         parser.line += 1;
         let line = String::from_utf8_lossy(octets);
         let line = without_remark(&line);
@@ -93,10 +99,19 @@ fn without_remark(line: &str) -> &str {
     line[..end].trim()
 }
 
+/// The name and the value of a line that is a setting, known or not.
+fn setting(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=')?;
+    let name = name.trim();
+    (!name.contains(char::is_whitespace)).then_some((name, value.trim_start()))
+}
+
 struct Parser<'a> {
     path: &'a Path,
     /// The number of the line being read.
     line: usize,
+    /// Whether the file has no setting, as one for the program of 2014 had none.
+    may_be_of_2014: bool,
     file: ClientFile,
     seen: Seen,
     mistakes: Mistakes,
@@ -136,11 +151,9 @@ impl Parser<'_> {
             self.mistake("remarks begin with \"#\"");
             return;
         }
-        match line.split_once('=') {
-            Some((name, value)) if !name.trim_end().contains(char::is_whitespace) => {
-                self.setting(name.trim_end(), value.trim_start());
-            }
-            _ => self.bridge(line),
+        match setting(line) {
+            Some((name, value)) => self.setting(name, value),
+            None => self.bridge(line),
         }
     }
 
@@ -270,8 +283,14 @@ impl Parser<'_> {
                 Quoted(word)
             ));
         }
-        let right = read.mistakes.is_empty();
-        read.mistakes.into_iter().for_each(|mistake| self.mistake(mistake));
+        let mut mistakes = read.mistakes;
+        match read.slip {
+            // A copy too many is better than no tunnel at all where a file has served for years.
+            Some(slip) if self.may_be_of_2014 => self.warn(slip),
+            slip => mistakes.extend(slip),
+        }
+        let right = mistakes.is_empty();
+        mistakes.into_iter().for_each(|mistake| self.mistake(mistake));
         right.then_some(read.options)
     }
 

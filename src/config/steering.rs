@@ -33,6 +33,8 @@ pub(super) struct Read<'a> {
     pub(super) mistakes: Vec<String>,
     /// The first word of a remark without its sign.
     pub(super) ignored: Option<&'a str>,
+    /// What is said of such a word that may be an option with a slip in it.
+    pub(super) slip: Option<String>,
 }
 
 impl Options {
@@ -41,11 +43,15 @@ impl Options {
         // The program of 2014 took no notice of what stood behind the port, so it may be a remark.
         let may_be_remark = !typed.clone().any(|word| word.contains('='));
         let mut read = Read::default();
-        let Read { options, mistakes, ignored } = &mut read;
+        let Read { options, mistakes, ignored, slip } = &mut read;
         let mut typed = typed.peekable();
         while let Some(word) = typed.next() {
-            if let Some(slip) = slip(word, typed.peek().copied()) {
-                mistakes.push(slip);
+            if let Some(text) = near_miss(word, typed.peek().copied()) {
+                if may_be_remark {
+                    *slip = Some(text)
+                } else {
+                    mistakes.push(text)
+                }
                 break;
             }
             match word.split_once('=') {
@@ -83,7 +89,7 @@ impl Options {
 
 /// What is said of a word that is an option but for a slip. As a remark, it would be ignored, and each datagram's
 /// copy over a bridge that was meant for a backup is paid for.
-fn slip(word: &str, next: Option<&str>) -> Option<String> {
+fn near_miss(word: &str, next: Option<&str>) -> Option<String> {
     if word == "backup" || word.starts_with("backup=") || word.starts_with("bind=") {
         return None;
     }
@@ -199,8 +205,9 @@ mod tests {
 
     fn read(host: &str, options: &str) -> Result<(Option<String>, bool), Vec<String>> {
         let host = values::host(host).expect(host);
-        let Read { options: Options { bind, backup }, mistakes, .. } =
+        let Read { options: Options { bind, backup }, mut mistakes, slip, .. } =
             Options::read(Some(&host), options.split_whitespace());
+        mistakes.extend(slip);
         if mistakes.is_empty() { Ok((bind.map(|uplink| uplink.to_string()), backup)) } else { Err(mistakes) }
     }
 

@@ -77,7 +77,8 @@ impl Service {
             news.push("READY=1".to_owned());
         }
         let status = match &manager.failure {
-            Some(failure) => format!("STATUS={health}; {failure}"),
+            // Each line is a word of its own to systemd, and a file's name may hold anything.
+            Some(failure) => format!("STATUS={health}; {}", failure.replace(char::is_control, " ")),
             None => format!("STATUS={health}"),
         };
         if manager.told.as_ref() != Some(&status) {

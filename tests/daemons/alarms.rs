@@ -35,13 +35,14 @@ fn bridges_that_die_are_told_of_by_their_alarms_and_an_idle_tunnel_by_none() {
     let prometheus = Prometheus::start(&tunnel.setup, tunnel.at, &rules);
     let both_ends = || prometheus.results("sum_over_time(mptunnel:path_works[1m]) >= 5").len() == 6;
     assert!(poll_until(PATIENCE, both_ends), "{:?}", prometheus.results("mptunnel:path_works"));
-    assert_eq!(prometheus.results("ALERTS"), Vec::<serde_json::Value>::new(), "nothing is wrong");
+    let firing = "ALERTS{alertstate=\"firing\"}";
+    assert_eq!(prometheus.results(firing), Vec::<serde_json::Value>::new(), "nothing is wrong");
 
     let [dead @ .., alive] = &tunnel.bridges;
     dead.iter().for_each(|bridge| bridge.set_dead(true));
-    let firing = || -> BTreeSet<String> {
+    let told = || -> BTreeSet<String> {
         let word = |alarm: &serde_json::Value, name| alarm["metric"][name].as_str().unwrap_or("-").to_owned();
-        let alarms = prometheus.results("ALERTS{alertstate=\"firing\"}");
+        let alarms = prometheus.results(firing);
         let named = |alarm| ["alertname", "instance", "name", "path"].map(|name| word(alarm, name)).join(" ");
         alarms.iter().map(named).collect()
     };
@@ -53,11 +54,11 @@ fn bridges_that_die_are_told_of_by_their_alarms_and_an_idle_tunnel_by_none() {
         format!("MptunnelClientPathDown {server} home 0"),
         format!("MptunnelClientPathDown {server} home 1"),
     ]);
-    assert!(poll_until(PATIENCE, || firing() == expected), "{:?}", firing());
+    assert!(poll_until(PATIENCE, || told() == expected), "{:?}", told());
 
     alive.set_dead(true);
     let no_path = format!("MptunnelNotConnected {client} - -");
-    assert!(poll_until(PATIENCE, || firing().contains(&no_path)), "{:?}", firing());
+    assert!(poll_until(PATIENCE, || told().contains(&no_path)), "{:?}", told());
     tunnel.bridges.iter().for_each(|bridge| bridge.set_dead(false));
-    assert!(poll_until(PATIENCE, || firing().is_empty()), "{:?}", firing());
+    assert!(poll_until(PATIENCE, || told().is_empty()), "{:?}", told());
 }

@@ -45,6 +45,10 @@ impl Checkout {
             ])
             .args(args)
             .envs([("GIT_AUTHOR_DATE", &date), ("GIT_COMMITTER_DATE", &date)])
+            // A hook of git's has them, and they lead to the repository that it is a hook of.
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE")
             .output()
             .expect("git is there, where there is a checkout");
         assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -61,7 +65,12 @@ impl Checkout {
     fn of_package(&self) -> String {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/deb/version");
         // Where it is another hour, and from midnight on another day.
-        let output = Command::new(script).arg(&self.0).env("TZ", "CST-8").output();
+        let output = Command::new(script)
+            .arg(&self.0)
+            .env("TZ", "CST-8")
+            // As in a hook of another repository.
+            .env("GIT_DIR", "elsewhere")
+            .output();
         let output = output.expect("a script that can be run");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -231,6 +231,23 @@ fn a_remark_without_its_sign_is_taken_with_a_warning() {
 }
 
 #[test]
+fn an_option_with_a_slip_in_it_is_refused_but_in_a_file_that_may_be_of_2014() {
+    let said = "\"bckup\" is no option: did you mean backup?";
+    let text = "1.2.3.4 4000\n1.2.3.5 4000 bckup\n";
+    let file = parsed(text).expect("a file of 2014 may have this remark");
+    assert_eq!(file.bridges.len(), 2);
+    assert!(file.warnings[0].to_string().contains(&format!(":2: {said}")), "{:?}", file.warnings);
+    for setting in ["listen = 127.0.0.1:3000", "\u{feff}copies=2"] {
+        let mistakes = parsed(format!("{setting}\n{text}")).expect_err("it has a setting");
+        assert!(mistakes.len() == 1 && mistakes[0].contains(&format!(":3: {said}")), "{mistakes:?}");
+    }
+    // A remark, or an unknown name, is no setting.
+    for other in ["# listen = 127.0.0.1:3000", "1.2.3.6 4000 # copies = 2"] {
+        assert!(parsed(format!("{other}\n{text}")).is_ok(), "{other}");
+    }
+}
+
+#[test]
 fn no_file_whatever_panics() {
     let mut rng = StdRng::seed_from_u64(2014);
     let words: [&[u8]; 16] = [
