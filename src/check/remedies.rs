@@ -56,7 +56,7 @@ pub(super) fn remedies(tried: &Tried, together: Together, security: &Security) -
         Finding::Refused => in_order(
             &["does the bridge run, and at this port?"],
             &[
-                "if it only rewrites addresses (nftables, a router): does mpserver run, at the port that it leads to?",
+                "does mpserver run, at this port if this is its own machine, or at the one to which the bridge rewrites (nftables, a router)?",
             ],
         ),
         Finding::Forbidden(_) => in_order(&[firewall], &[]),

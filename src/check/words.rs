@@ -271,7 +271,7 @@ mod tests {
                 "bridge 10.0.0.4:4000 does not",
                 "  for these 2:",
                 "  - does the bridge run, and at this port?",
-                "  - if it only rewrites addresses (nftables, a router): does mpserver run, at the port that it leads to?",
+                "  - does mpserver run, at this port if this is its own machine, or at the one to which the bridge rewrites (nftables, a router)?",
             ],
             "{text}"
         );
@@ -283,7 +283,7 @@ mod tests {
     fn what_bridges_that_all_fail_alike_have_in_common_comes_first() {
         let error = || "no".to_owned();
         for (finding, first) in [
-            (Finding::Refused, "if it only rewrites addresses"),
+            (Finding::Refused, "does mpserver run, at this port"),
             (Finding::NoAddress(Some(error())), "can this machine look names up"),
             (Finding::NoRoute(error()), "is this machine online"),
             (Finding::Unreachable(error()), "does a firewall on this machine"),

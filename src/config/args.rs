@@ -50,7 +50,7 @@ pub struct StatusArgs {
 /// How an mpserver's status is shown.
 #[derive(Args, Debug)]
 pub struct ServerStatusArgs {
-    /// Show this client alone, and in full: its name or its number
+    /// Show only this client, and in full: its name or its number; the events are those of all
     #[arg(long, value_name = "NAME|NUMBER")]
     pub client: Option<String>,
 

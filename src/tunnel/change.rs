@@ -48,8 +48,7 @@ impl Change {
 
     /// mpclient's key is another one, which is not shown.
     pub(crate) fn of_the_key() -> Self {
-        let text =
-            "the key is another one now, which takes a restart of both ends: until then the old one counts";
+        let text = "the key is another one now, which takes a restart of mpclient, and of mpserver unless it has --keys: until then the old one counts";
         Self { text: text.into(), level: Level::Warn }
     }
 

@@ -75,7 +75,7 @@ impl Tunnel {
                 let remedy = match &self.fabric.security.keys {
                     Keys::Each(_) => "the file of --keys must have the client's key",
                     Keys::None | Keys::Shared(_) => {
-                        "MPTUNNEL_KEY or --key-file must give both ends the same key"
+                        "MPTUNNEL_KEY, --key-file or key-file must give both ends the same key"
                     }
                 };
                 format!("a handshake from {from} was made with another key, or changed on the way: {remedy}")
@@ -152,7 +152,8 @@ impl Tunnel {
                 state(ours.encrypt)
             )
         } else if ours.keyed {
-            "uses no key, this end does: give it the same key with MPTUNNEL_KEY or --key-file".to_owned()
+            "uses no key, this end does: give it the same key with MPTUNNEL_KEY, --key-file or key-file"
+                .to_owned()
         } else {
             "uses a key, this end has none: give this end the same key with MPTUNNEL_KEY or --key-file"
                 .to_owned()

@@ -163,7 +163,7 @@ fn what_takes_a_restart_is_named() {
         &format!("{}\n{}", settings(other), bridge(free_port())),
         &[
             &format!("listen is {other} now, which takes a restart: until then it is {}", client.listen),
-            "the key is another one now, which takes a restart of both ends",
+            "the key is another one now, which takes a restart of mpclient",
             "bridges: 0 as before; new: 127.0.0.1:",
         ],
     );

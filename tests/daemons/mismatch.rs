@@ -30,13 +30,13 @@ const CASES: [Case; 5] = [
     Case {
         server: KEYED,
         client: OTHER_KEY,
-        server_says: ["another key", "MPTUNNEL_KEY or --key-file"],
+        server_says: ["another key", "MPTUNNEL_KEY, --key-file or key-file"],
         client_says: "the same key",
     },
     Case {
         server: KEYED,
         client: UNKEYED,
-        server_says: ["uses no key, this end does", "MPTUNNEL_KEY or --key-file"],
+        server_says: ["uses no key, this end does", "MPTUNNEL_KEY, --key-file or key-file"],
         client_says: "no key",
     },
     Case {
