@@ -283,7 +283,7 @@ pub fn reload_keys(args: &ServeArgs) -> Reread {
     let Some(keys) = &args.keys else {
         let text = "SIGHUP changes nothing here: without --keys, mpserver's settings are its arguments, which \
                     take a restart";
-        return Reread::Nothing { text: text.to_owned(), level: Level::Info, more: Vec::new() };
+        return Reread::Nothing(text.to_owned());
     };
     tell_of_reading(keys, config::server_again(args, &Variables::from_env()), Vec::new())
 }
@@ -303,8 +303,7 @@ fn tell_of_reading(file: &Path, read: Result<Settings, Mistakes>, changes: Vec<C
                 0 => String::new(),
                 count => format!(" (and {}, which the log names)", plural(count as u64, "more mistake")),
             };
-            let text = format!("SIGHUP changed nothing: {first}{behind}");
-            Reread::Nothing { text, level: Level::Error, more }
+            Reread::Refused { text: format!("SIGHUP changed nothing: {first}{behind}"), more }
         }
     }
 }

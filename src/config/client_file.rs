@@ -9,7 +9,7 @@
 //!
 //! A line is a setting if nothing but its name stands before the first `=`, otherwise a bridge; so
 //! the lists of bridges that the program of 2014 read (`HOST PORT`, remarks, empty lines) are files
-//! of this kind. Lines are octets, not text: remarks in an old file may be in any encoding.
+//! of this kind. Remarks in an old file may be in any encoding: what is no UTF-8 is a mistake elsewhere only.
 
 use std::collections::HashMap;
 use std::io;
@@ -59,8 +59,7 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Mistake {
 
 /// Reads the contents of the configuration file of this name.
 pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<ClientFile, Mistakes> {
-    let octets = file::without_byte_order_mark(octets);
-    let text = String::from_utf8_lossy(octets);
+    let text = String::from_utf8_lossy(file::without_byte_order_mark(octets));
     let mut parser = Parser {
         path,
         line: 0,
@@ -72,10 +71,9 @@ pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<ClientFile, Mistakes> 
         seen: Seen::default(),
         mistakes: Mistakes::default(),
     };
-    for octets in octets.split(|octet| *octet == b'\n') {
+    for line in text.split('\n') {
         parser.line += 1;
-        let line = String::from_utf8_lossy(octets);
-        let line = without_remark(&line);
+        let line = without_remark(line);
         if !line.is_empty() {
             parser.line(line);
         }

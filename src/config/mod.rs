@@ -151,7 +151,6 @@ fn read_client(
         variable: variables.key.as_deref(),
         setting: file.as_ref().and_then(|file| file.key_file.as_ref()),
         running,
-        again: running.is_some(),
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     let key_source = sources.to_string();
@@ -227,12 +226,11 @@ fn read_server(args: &ServeArgs, variables: &Variables, again: bool) -> Result<S
     mistakes.keep(logging::directives(variables.log.as_deref()).map_err(Mistakes::from));
     let sources = KeySources {
         end: End::Server,
-        keyring: args.keys.as_deref(),
+        keyring: args.keys.as_deref().map(|path| (path, again)),
         argument: args.shared.key_file.as_deref(),
         variable: variables.key.as_deref(),
         setting: None,
         running: None,
-        again,
     };
     let security = mistakes.keep(security::resolve(&variables.encrypt, &sources));
     let Some(security) = security.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };

@@ -53,8 +53,8 @@ impl Variables {
 pub(super) struct KeySources<'a> {
     /// Which end looks for it.
     pub(super) end: End,
-    /// `--keys`
-    pub(super) keyring: Option<&'a Path>,
+    /// `--keys`, and whether its file is read again.
+    pub(super) keyring: Option<(&'a Path, bool)>,
     /// `--key-file`
     pub(super) argument: Option<&'a Path>,
     /// `MPTUNNEL_KEY`
@@ -63,14 +63,12 @@ pub(super) struct KeySources<'a> {
     pub(super) setting: Option<&'a (Place, PathBuf)>,
     /// What is in use, where mpclient reads all this again.
     pub(super) running: Option<&'a Security>,
-    /// Whether all this is read again.
-    pub(super) again: bool,
 }
 
 impl fmt::Display for KeySources<'_> {
     /// The source that counts, for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(path) = self.keyring {
+        if let Some((path, _)) = self.keyring {
             return write!(f, "a key for each client from --keys {}", path.display());
         }
         match (self.argument, self.variable, self.setting) {
@@ -109,11 +107,11 @@ fn parse_encrypt(value: Option<&OsStr>) -> Result<bool, String> {
 }
 
 fn find_keys(sources: &KeySources<'_>) -> Result<Keys, Mistakes> {
-    let Some(path) = sources.keyring else { return Ok(find_key(sources)?) };
+    let Some((path, again)) = sources.keyring else { return Ok(find_key(sources)?) };
     let rival = match (sources.argument, sources.variable) {
         (Some(_), _) => "--key-file",
         (None, Some(_)) => KEY,
-        (None, None) => return key_files::read_keyring(path, sources.again).map(Keys::Each),
+        (None, None) => return key_files::read_keyring(path, again).map(Keys::Each),
     };
     let text = format!("--keys has a key for each client, {rival} one for all: take one of the two away");
     Err(Mistake { place: None, text }.into())
@@ -260,7 +258,6 @@ mod tests {
             variable: None,
             setting: None,
             running,
-            again: running.is_some(),
         };
         assert!(resolve(&None, &sources(None)).is_err());
         let again = resolve(&None, &sources(Some(&running))).expect("the key that is in use");
@@ -279,9 +276,8 @@ mod tests {
             (None, None, Some(&setting), "key from the file dir/key (mpclient.conf:4)"),
             (None, None, None, "no key"),
         ] {
-            let end = End::Client;
             let sources =
-                KeySources { end, keyring: None, argument, variable, setting, running: None, again: false };
+                KeySources { end: End::Client, keyring: None, argument, variable, setting, running: None };
             assert_eq!(sources.to_string(), expected);
         }
     }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use log::Level;
-
 use crate::tunnel::change::Change;
 use crate::tunnel::role::Config;
 
@@ -21,15 +19,15 @@ pub enum Reread {
         /// What is different in it, besides the tunnel's part.
         changes: Vec<Change>,
     },
-    /// Nothing is changed, for this reason.
-    Nothing {
-        /// What is to be said of it ...
+    /// It has mistakes, so nothing is changed.
+    Refused {
+        /// What is to be said of it, with the first mistake.
         text: String,
-        /// ... and how loud.
-        level: Level,
-        /// What the log says besides.
+        /// The others, for the log alone.
         more: Vec<String>,
     },
+    /// There is nothing that could be read, for this reason.
+    Nothing(String),
 }
 
 /// Reads it.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use log::{Level, info, log};
+use log::{Level, error, info};
 
 use super::EventLoop;
 use crate::net::reread::Reread;
@@ -30,17 +30,17 @@ impl EventLoop {
         let Some((_, reload)) = &mut self.signals else { return };
         self.service.reloading();
         match reload() {
-            Reread::Nothing { text, level, more } => {
-                // Where there is nothing to be read, there is no mistake either.
-                let failed = level == Level::Error;
-                self.tunnel.note_reload(failed);
-                self.service.reloaded(failed.then(|| text.clone()));
-                self.tunnel.tell(now, level, Kind::Reload, text);
-                more.iter().for_each(|text| log!(level, "{text}"));
+            Reread::Nothing(text) => {
+                self.note_reload(None);
+                self.tunnel.tell(now, Level::Info, Kind::Reload, text);
+            }
+            Reread::Refused { text, more } => {
+                self.note_reload(Some(text.clone()));
+                self.tunnel.tell(now, Level::Error, Kind::Reload, text);
+                more.iter().for_each(|text| error!("{text}"));
             }
             Reread::News { file, config, report_every, mut changes } => {
-                self.tunnel.note_reload(false);
-                self.service.reloaded(None);
+                self.note_reload(None);
                 changes.extend(self.tunnel.changes(&config));
                 let same = if changes.is_empty() { ": nothing is different" } else { "" };
                 let text = format!("{file} was read again{same}");
@@ -52,5 +52,10 @@ impl EventLoop {
                 self.reports.set_every(now, report_every);
             }
         }
+    }
+    /// Has all who show it know that the file was read again, and why nothing of it is in use, if it is not.
+    fn note_reload(&mut self, failure: Option<String>) {
+        self.tunnel.note_reload(failure.is_some());
+        self.service.reloaded(failure);
     }
 }
