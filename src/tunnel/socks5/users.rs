@@ -60,9 +60,7 @@ impl Users {
 
     /// What is different from those before, in numbers: nobody's name is shown.
     pub(in crate::tunnel) fn change_from(&self, before: &Self) -> Option<Change> {
-        let name = |entry: &Entry| entry[..=WORD_LEN_MAX].to_vec();
-        let named = |users: &Self| users.0.iter().map(name).collect::<HashSet<_>>();
-        let [known, asked] = [before, self].map(named);
+        let [known, asked] = [before, self].map(Self::names);
         let count = |count: usize| if count == 0 { Vec::new() } else { vec![count.to_string()] };
         let as_before = self.0.iter().filter(|user| before.0.contains(user)).count();
         let others = [
@@ -71,6 +69,11 @@ impl Users {
             ("another password", count(asked.intersection(&known).count() - as_before)),
         ];
         Change::of_list("socks5-users", as_before, &others)
+    }
+
+    /// The names, as they stand in the entries: nothing is copied that would not be wiped.
+    fn names(&self) -> HashSet<&[u8]> {
+        self.0.iter().map(|entry| &entry[..=WORD_LEN_MAX]).collect()
     }
 
     /// Whether the name and the password are a user's. It takes as long whoever it is and however much of the
