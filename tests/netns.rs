@@ -48,6 +48,9 @@ mod late;
 mod lengths;
 #[path = "support/lossy_bridge.rs"]
 mod lossy_bridge;
+#[allow(dead_code, reason = "the documents' own tests use the rest")]
+#[path = "documents/markdown.rs"]
+mod markdown;
 #[path = "netns/names.rs"]
 mod names;
 #[path = "netns/namespace.rs"]

@@ -14,6 +14,8 @@ pub(super) struct Heading {
 pub(super) struct Block {
     /// The line on which it begins, counted from 1.
     pub(super) line: usize,
+    /// The heading that it stands below; empty before the first.
+    pub(super) section: String,
     /// What stands behind the three ticks: the language, then what it shows.
     pub(super) info: String,
     pub(super) text: String,
@@ -50,7 +52,9 @@ impl Document {
                 let inside =
                     lines.by_ref().map(|(line, _)| line).take_while(|line| line.trim_start() != "```");
                 let text = inside.map(|line| format!("{line}\n")).collect();
-                document.blocks.push(Block { line: number, info: info.trim().to_owned(), text });
+                let section =
+                    document.headings.last().map(|heading| heading.text.clone()).unwrap_or_default();
+                document.blocks.push(Block { line: number, section, info: info.trim().to_owned(), text });
                 in_table = false;
                 continue;
             }
@@ -141,5 +145,6 @@ fn a_document_is_taken_apart() {
         (&*document.blocks[0].info, &*document.blocks[0].text, document.blocks[0].line),
         ("sh root", "a | b\n", 4)
     );
+    assert_eq!(document.blocks[0].section, "One `two`, three");
     assert_eq!(document.tables, [vec![vec!["a", "b"], vec!["`x|y`", "z"]]]);
 }

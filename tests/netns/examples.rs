@@ -10,12 +10,12 @@ use std::time::Duration;
 use super::lab::{Lab, printed};
 use super::openvpn::assert_passes;
 use super::process::{Process, Protocol};
-use super::programs::{SERVER_PORT, mpclient_with, mpserver, socat_bridge_to, target};
+use super::programs::{SERVER_PORT, mpclient_with, mpserver, search_path, socat_bridge_to, target};
 use super::stream::{Echo, Stream, datagram};
 use super::wait::poll_until;
 
-pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
-pub(crate) const BRIDGES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(198, 51, 100, 22)];
+const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const BRIDGES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(198, 51, 100, 22)];
 
 /// How long anything that is waited for may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ pub(crate) fn copied(lab: &Lab, example: &str) -> PathBuf {
 }
 
 /// Replaces words of an example's file that its user has to replace too.
-pub(crate) fn fill_in(file: &Path, words: &[(&str, &str)]) {
+fn fill_in(file: &Path, words: &[(&str, &str)]) {
     let mut text = fs::read_to_string(file).expect("the example's file");
     for (word, value) in words {
         assert!(text.contains(word), "{} has no {word} to be replaced", file.display());
@@ -57,15 +57,17 @@ pub(crate) fn fill_in(file: &Path, words: &[(&str, &str)]) {
     fs::write(file, text).expect("writing the example's file");
 }
 
+/// Starts the bridges of paths 1 and 2.
+pub(crate) fn start_bridges(lab: &Lab) -> [Process; 2] {
+    [1, 2].map(|path| socat_bridge_to(lab, path, SocketAddr::from((SERVER, SERVER_PORT))))
+}
+
 /// Starts the bridges of paths 1 and 2, and both ends of an example in its folder as its user would.
 fn both_ends(lab: &Lab, folder: &Path, applications: u16) -> Vec<Process> {
-    let server = SocketAddr::from((SERVER, SERVER_PORT));
-    let mut running: Vec<Process> = [1, 2].map(|path| socat_bridge_to(lab, path, server)).into();
+    let mut running: Vec<Process> = start_bridges(lab).into();
 
-    let programs = Path::new(env!("CARGO_BIN_EXE_mpserver")).parent().expect("a folder of programs");
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let mut command = lab.server.command(folder.join("server/mpserver.sh"));
-    let mut mpserver = Process::start("mpserver.sh", command.env("PATH", &path), lab.directory());
+    let mut mpserver = Process::start("mpserver.sh", command.env("PATH", search_path()), lab.directory());
     mpserver.wait_for_port(Protocol::Udp, SERVER_PORT);
     running.push(mpserver);
 
@@ -81,6 +83,20 @@ fn both_ends(lab: &Lab, folder: &Path, applications: u16) -> Vec<Process> {
     running
 }
 
+/// Starts OpenVPN's server and client in the example's folder, each with its certificate, whose fingerprint the other is told.
+pub(crate) fn start_openvpn(lab: &Lab, folder: &Path, prints: &[String; 2]) -> [Process; 2] {
+    let [server_print, client_print] = prints;
+    fill_in(&folder.join("server/server.conf"), &[("CLIENT_FINGERPRINT", client_print)]);
+    fill_in(&folder.join("client/client.conf"), &[("SERVER_FINGERPRINT", server_print)]);
+    [("server", &lab.server), ("client", &lab.client)].map(|(end, namespace)| {
+        let mut command = namespace.command("openvpn");
+        command.arg("--cd").arg(folder.join(end)).args(["--config", &format!("{end}.conf"), "--disable-dco"]);
+        let mut openvpn = Process::start(&format!("openvpn-{end}"), &mut command, lab.directory());
+        openvpn.wait_for_line("Initialization Sequence Completed", PATIENCE);
+        openvpn
+    })
+}
+
 #[test]
 fn the_openvpn_example_comes_up() {
     let Some(lab) = Lab::new("openvpn-example", 3, &["socat", "openvpn", "openssl"]) else { return };
@@ -90,17 +106,9 @@ fn the_openvpn_example_comes_up() {
         let mut script = Command::new(folder.join("certificate.sh"));
         printed(script.arg(end).current_dir(folder.join(end))).trim().to_owned()
     };
-    let (server_print, client_print) = (fingerprint("server"), fingerprint("client"));
-    fill_in(&folder.join("server/server.conf"), &[("CLIENT_FINGERPRINT", &client_print)]);
-    fill_in(&folder.join("client/client.conf"), &[("SERVER_FINGERPRINT", &server_print)]);
+    let prints = ["server", "client"].map(fingerprint);
     let _tunnel = both_ends(&lab, &folder, 3000);
-    let _vpn = [("server", &lab.server), ("client", &lab.client)].map(|(end, namespace)| {
-        let mut command = namespace.command("openvpn");
-        command.arg("--cd").arg(folder.join(end)).args(["--config", &format!("{end}.conf"), "--disable-dco"]);
-        let mut openvpn = Process::start(&format!("openvpn-{end}"), &mut command, lab.directory());
-        openvpn.wait_for_line("Initialization Sequence Completed", PATIENCE);
-        openvpn
-    });
+    let _vpn = start_openvpn(&lab, &folder, &prints);
     assert_passes(&lab, Ipv4Addr::new(10, 8, 0, 1), PATIENCE);
 }
 

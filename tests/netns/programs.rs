@@ -104,6 +104,12 @@ pub(crate) fn bridge_line(bridge: SocketAddr) -> String {
     format!("{} {}", bridge.ip(), bridge.port())
 }
 
+/// A PATH in which our programs come first.
+pub(crate) fn search_path() -> String {
+    let programs = Path::new(env!("CARGO_BIN_EXE_mpserver")).parent().expect("a folder of programs");
+    format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())
+}
+
 /// The file with the key, which nobody but its owner may read.
 pub(crate) fn key_file(lab: &Lab) -> PathBuf {
     secret_file(lab, "key", KEY)

@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::examples::{PATIENCE, SERVER, copied, fill_in, settle, the_bridge_carries};
+use super::examples::{PATIENCE, copied, settle, start_bridges, start_openvpn, the_bridge_carries};
 use super::lab::{Lab, Side, Version, address, printed};
+use super::markdown::{Block, Document};
 use super::namespace::Namespace;
 use super::openvpn::{assert_passes, assert_passes_to};
 use super::process::{Process, Protocol};
-use super::programs::{SERVER_PORT, key_file, mpserver, socat_bridge_to};
+use super::programs::{SERVER_PORT, key_file, mpserver, search_path};
 use super::stream::Echo;
 
 /// The sections with commands or configurations that are run here.
@@ -43,29 +44,11 @@ const UP: [&str; 4] = [
     "bridge 203.0.113.10:2000 is up",
 ];
 
-/// A block of code: the heading that it stands below, what its first line says of it, and its text.
-struct Block {
-    section: String,
-    kind: String,
-    text: String,
-}
-
 /// README.md's blocks that somebody types or copies: commands, and configurations of mpclient. Those of another kind, such as
 /// `sh install`, are run by the tests below `packaging/`; `tests/documents/blocks.rs` sees to that.
 fn readme() -> Vec<Block> {
-    let text = read("README.md");
-    let (mut blocks, mut section) = (Vec::<Block>::new(), String::new());
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if let Some(kind) = line.strip_prefix("```") {
-            let text =
-                lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
-            blocks.push(Block { section: section.clone(), kind: kind.to_owned(), text });
-        } else if let Some(heading) = line.strip_prefix('#') {
-            section = heading.trim_start_matches('#').trim().to_owned();
-        }
-    }
-    blocks.retain(|block| ["sh", "sh root", "conf mpclient.conf"].contains(&block.kind.as_str()));
+    let mut blocks = Document::parse("README.md", &read("README.md")).blocks;
+    blocks.retain(|block| ["sh", "sh root", "conf mpclient.conf"].contains(&block.info.as_str()));
     blocks
 }
 
@@ -113,10 +96,8 @@ impl<'a> Shell<'a> {
     }
 
     fn command(&self, commands: &str) -> Command {
-        let programs = Path::new(env!("CARGO_BIN_EXE_mpserver")).parent().expect("a folder of programs");
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
         let mut command = self.machine.command("sh");
-        command.args(["-e", "-c", commands]).env("PATH", path).current_dir(&self.folder);
+        command.args(["-e", "-c", commands]).env("PATH", search_path()).current_dir(&self.folder);
         command.env("XDG_RUNTIME_DIR", &self.folder);
         command
     }
@@ -147,11 +128,6 @@ fn start_client(client: &Shell, command: &str, configuration: &str, said: &[&str
     let mut mpclient = client.start("mpclient", command);
     said.iter().for_each(|line| mpclient.wait_for_line(line, PATIENCE));
     mpclient
-}
-
-/// Starts the bridges of the README's addresses at paths 1 and 2.
-fn start_bridges(lab: &Lab) -> [Process; 2] {
-    [1, 2].map(|path| socat_bridge_to(lab, path, SocketAddr::from((SERVER, SERVER_PORT))))
 }
 
 #[test]
@@ -212,12 +188,10 @@ fn a_vpn_by_the_readme_leads_to_the_internet() {
     let shells = [("server", &lab.server), ("client", &lab.client)]
         .map(|(end, machine)| (end, Shell { machine, folder: folder.join(end) }));
     // "Once as it stands, once with `client` in place of `server`."
-    let [server_print, client_print] = shells.each_ref().map(|(end, shell)| {
+    let prints = shells.each_ref().map(|(end, shell)| {
         let said = shell.run(&certificate.replace("server", end));
         said.trim().rsplit_once('=').expect("a fingerprint behind the =").1.to_owned()
     });
-    fill_in(&folder.join("server/server.conf"), &[("CLIENT_FINGERPRINT", &client_print)]);
-    fill_in(&folder.join("client/client.conf"), &[("SERVER_FINGERPRINT", &server_print)]);
     let _bridges = start_bridges(&lab);
     let [(_, server), (_, client)] = &shells;
     let [server_commands, _, configuration, client_command] = blocks("Quick start");
@@ -225,12 +199,7 @@ fn a_vpn_by_the_readme_leads_to_the_internet() {
     mpserver.wait_for_port(Protocol::Udp, SERVER_PORT);
     copy_key(server, client);
     let _mpclient = start_client(client, &client_command, &configuration, &UP);
-    let _vpn = shells.each_ref().map(|(end, shell)| {
-        let command = format!("exec openvpn --config {end}.conf --disable-dco");
-        let mut openvpn = shell.start(&format!("openvpn-{end}"), &command);
-        openvpn.wait_for_line("Initialization Sequence Completed", PATIENCE);
-        openvpn
-    });
+    let _vpn = start_openvpn(&lab, &folder, &prints);
     assert_passes(&lab, Ipv4Addr::new(10, 8, 0, 1), PATIENCE);
 
     // A machine of the Internet, which knows no way back to 10.8.0.0/24.
