@@ -65,7 +65,7 @@ fn watched(checkout: &Path) -> Vec<PathBuf> {
 }
 
 /// What leads git to another repository than that of the folder where it runs: a hook of one has these.
-const ELSEWHERE: [&str; 5] =
+pub const ELSEWHERE: [&str; 5] =
     ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"];
 
 /// What git prints, if it is there and has no complaint.

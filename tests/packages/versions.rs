@@ -12,7 +12,7 @@ use crate::documents::read;
 #[path = "../../build.rs"]
 mod build;
 
-use build::{Commit, commit};
+use build::{Commit, ELSEWHERE, commit};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -32,7 +32,11 @@ impl Checkout {
     /// Runs git in it, at this second of the year 2026's November 25th, 23:59 UTC, in a time zone where it is the 26th.
     fn git(&self, second: u8, args: &[&str]) -> String {
         let date = format!("2026-11-26T07:59:{second:02}+08:00");
-        let output = Command::new("git")
+        let mut git = Command::new("git");
+        for name in ELSEWHERE {
+            git.env_remove(name);
+        }
+        let output = git
             .current_dir(&self.0)
             .args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgSign=false"])
             .args([
@@ -45,10 +49,6 @@ impl Checkout {
             ])
             .args(args)
             .envs([("GIT_AUTHOR_DATE", &date), ("GIT_COMMITTER_DATE", &date)])
-            // A hook of git's has them, and they lead to the repository that it is a hook of.
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_WORK_TREE")
-            .env_remove("GIT_INDEX_FILE")
             .output()
             .expect("git is there, where there is a checkout");
         assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mptunnel::tunnel::snapshot::ForwardView;
 use mptunnel::tunnel::wire::{MAX_DATAGRAM_LEN, Reject};
 
 use crate::sim::network::Faults;
@@ -55,6 +56,11 @@ fn the_snapshot_of_a_client_names_its_forwards_and_that_of_a_server_none() {
     let [client, server] = sim.snapshots();
     assert_eq!((client.forwards.len(), server.forwards.len()), (2, 0));
     assert!(client.forwards.iter().all(|forward| forward.listen != client.listen), "{:?}", client.forwards);
+    // The simulated targets are at this port, and no listener is.
+    let is_target = |address: &str| address.ends_with(":1194");
+    let right = |forward: &ForwardView| is_target(&forward.target) && !is_target(&forward.listen);
+    assert!(client.forwards.iter().all(right), "{:?}", client.forwards);
+    assert_ne!(client.forwards[0].target, client.forwards[1].target);
 }
 
 #[test]
