@@ -232,9 +232,14 @@ impl Probing {
         since + best.unwrap_or(PROBE_INTERVAL) + PROBE_FAST / 2
     }
 
-    /// The paths whose round trip says something about the next one.
+    /// The paths whose round trip says something about the next one: those that answered when the newest
+    /// answer came. The probes since then tell nothing of a path, since no other was answered either: when
+    /// the server is lost, the fastest path is still the one that would have answered first.
     fn answering(&self) -> impl Iterator<Item = &Prober> {
-        self.paths.iter().filter(|path| path.lost < SILENT_PROBES)
+        let since = self.unanswered.front();
+        self.paths.iter().filter(move |path| {
+            path.lost.saturating_sub(since.map_or(0, |since| path.sent_since(*since))) < SILENT_PROBES
+        })
     }
 }
 
@@ -319,6 +324,11 @@ impl Prober {
         let (_, sent) = self.unanswered.remove(at)?;
         self.rtt.sample(now.saturating_duration_since(sent));
         Some(sent)
+    }
+
+    /// How many of the probes that were not answered were sent at this moment or later.
+    fn sent_since(&self, moment: Instant) -> u32 {
+        self.unanswered.iter().rev().take_while(|(_, sent)| *sent >= moment).count() as u32
     }
 
     /// Whether the server waits for the path's token. A reply that says so among others that do not
@@ -453,5 +463,31 @@ mod tests {
         assert!(probing.lost(at(800)));
         probing.replied(at(801), 0, &reply(3, true));
         assert!(!probing.lost(at(801)));
+    }
+
+    #[test]
+    fn the_fastest_path_is_what_answers_are_waited_for_by_until_another_one_answers() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut probing = Probing::new(begin);
+        probing.add();
+        probing.add();
+        probing.probe(at(0), 0, 1.0);
+        probing.replied(at(1), 0, &reply(0, true));
+        probing.probe(at(1), 1, 1.0);
+        probing.probe(at(200), 1, 1.0);
+        // The server dies. So many probes in a row say that the fast path is silent, but not that it would not have been
+        // the first to answer.
+        for ms in [300, 380, 460, 540, 620, 690] {
+            probing.probe(at(ms), 0, 1.0);
+        }
+        probing.replied(at(691), 1, &reply(0, true));
+        assert!(probing.is_silent(0) && probing.lost(at(691)));
+        // It was the path: the other one goes on answering, and it alone says how long that takes.
+        probing.replied(at(890), 1, &reply(1, true));
+        probing.probe(at(891), 1, 1.0);
+        probing.replied(at(1_581), 1, &reply(2, true));
+        assert!(probing.patience() > LOST_AFTER && !probing.lost(at(1_990)));
     }
 }

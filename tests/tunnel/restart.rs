@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
 use crate::sim::network::Faults;
 use crate::sim::seeds::{ms, seeds};
 use crate::sim::setup::Setup;
@@ -140,6 +142,27 @@ fn a_restarted_client_is_heard_within_a_second() {
 fn both_ends_restarted_in_either_order_find_each_other_within_a_second() {
     let gap = Duration::from_secs(2);
     all_recover(&[Fault::ServerThenClient(gap), Fault::ClientThenServer(gap)], 20, 50);
+}
+
+/// Whatever the other paths are like: the one that would have answered first says when the server is gone.
+#[test]
+fn other_paths_do_not_hide_that_the_server_has_crashed() {
+    seeds(300, |seed| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let good = Faults::new(Duration::from_millis(rng.random_range(0..120)), 0.0);
+        let mut draw_other = || {
+            let rtt = Duration::from_millis(rng.random_range(0..3_000));
+            Faults::new(rtt, [0.0, 0.0, 0.3, 0.9][rng.random_range(0..4)])
+        };
+        let others = [draw_other(), draw_other()];
+        let number_of_others = rng.random_range(1..=2);
+        let mut sim = Setup::new([&[good], &others[..number_of_others]].concat()).connect(seed);
+        // All paths are known, and the crash comes at any moment between two probes.
+        sim.run_for(6 * SECOND + Duration::from_millis(rng.random_range(0..200)));
+        let gap = GAPS[0].mul_f64(rng.random_range(0.5..1.5));
+        let times = recovery(&mut sim, Fault::Server(gap), 50);
+        assert!(times.into_iter().max() < Some(SECOND), "{times:?} with {good:?} beside {others:?}");
+    });
 }
 
 #[test]
