@@ -36,6 +36,8 @@ mod logs;
 mod loss;
 mod metrics;
 mod mismatch;
+#[cfg(target_os = "linux")]
+mod new_client;
 mod overview;
 mod page;
 mod prometheus;

@@ -8,7 +8,41 @@
 # keys.conf, the file is /etc/mptunnel/NAME.keys, and `systemctl reload mpserver@NAME` has it read.
 set -eu
 umask 077
-mpserver genkey > "$1.key"
-echo "$1 $(cat "$1.key")" >> /etc/mptunnel/keys
-# One that runs reads the file again. Its log tells of mistakes, which change nothing.
-pkill -HUP -x mpserver || echo "mpserver does not run"
+export LC_ALL=C # "a" to "z" are no other letters
+keys=/etc/mptunnel/keys # as mpserver.sh gives it to mpserver
+
+stop() {
+    echo "new-client.sh: $1" >&2
+    exit 1
+}
+
+# A line that mpserver would not take would keep it from starting the next time.
+name=${1:-}
+case $name in
+'') stop 'no name: write "sh new-client.sh NAME"' ;;
+*[!a-zA-Z0-9._@-]*) stop "the name $name has something else in it than letters a to z, digits, \".\", \"_\", \"-\" and \"@\"" ;;
+esac
+[ ${#name} -le 32 ] || stop "the name $name has ${#name} characters, 32 is the most"
+[ -f "$keys" ] || stop "there is no file $keys"
+! awk '{ print $1 }' "$keys" | grep -qxF -e "$name" || stop "$name is in $keys already: take another name, or delete its line first"
+[ ! -e "./$name.key" ] || stop "$name.key is there already: move it away if it is not in use"
+
+# Without its line in the keys file, the key is of no use.
+trap 'rm -f "./$name.key"' EXIT
+mpserver genkey > "./$name.key"
+[ -z "$(tail -c 1 "$keys")" ] || echo >> "$keys" # The last line had no end.
+echo "$name $(cat "./$name.key")" >> "$keys"
+trap - EXIT
+
+# Those that have this file read it again, and no other.
+told=
+for process in $(pgrep -x mpserver); do
+    if tr '\0' '\n' < "/proc/$process/cmdline" | grep -qxF -e "$keys" -e "--keys=$keys" && kill -HUP "$process"; then
+        told="$told $process"
+    fi
+done
+if [ "$told" ]; then
+    echo "mpserver (process$told) reads $keys again: its log says what is new"
+else
+    echo "no mpserver runs with --keys $keys: one that is started knows $name"
+fi
