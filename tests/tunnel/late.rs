@@ -119,8 +119,9 @@ fn a_path_that_works_is_hardly_ever_late_though_it_loses_and_though_nothing_flow
     }
     println!("of {moments} moments, late at mpclient and mpserver by loss {losses:?}: {late:?}");
     for late in late {
-        assert_eq!(late[..3], [0; 3], "up to 10 % never");
-        assert!(late[3..].iter().all(|late| f64::from(*late) < f64::from(moments) / 300.0), "{late:?}");
+        assert_eq!(late[..2], [0; 2], "up to 2 % never");
+        // With more it happens by chance, once in half an hour or so.
+        assert!(late[2..].iter().all(|late| f64::from(*late) < f64::from(moments) / 300.0), "{late:?}");
     }
 }
 
