@@ -106,7 +106,10 @@ fn trouble(peer: &PeerView) -> Option<Trouble> {
     if grave {
         parts.push(format!("losing {} %", percentage(losing)));
     }
-    let losing = parts.clone();
+    if let Some(most) = peer.limit_that_is_near() {
+        parts.push(format!("{} of {} apps", count(peer.flows as u64), count(most as u64)));
+    }
+    let without_paths = parts.clone();
     for status in [Status::Silent, Status::Late, Status::Lossy, Status::Probing, Status::Resolving] {
         let numbers: Vec<_> = peer
             .paths
@@ -126,6 +129,6 @@ fn trouble(peer: &PeerView) -> Option<Trouble> {
         parts.push(format!("{path}{} {word}", numbers.join("+")));
         counts.push(format!("{} {word}", numbers.len()));
     }
-    let (text, short) = (parts.join(", "), [losing, counts].concat().join(", "));
+    let (text, short) = (parts.join(", "), [without_paths, counts].concat().join(", "));
     (!text.is_empty()).then_some(Trouble { grave, text, short })
 }

@@ -113,8 +113,11 @@ fn print_peer(program: Program, peer: &PeerView, colour: bool, out: &mut String)
         (Some(heard), Some(age)) => format!("heard {} ago, keys {} old", time(heard), time(age)),
         _ => "not connected".to_owned(),
     };
-    let flows = plural(peer.flows as u64, "application");
-    let _ = writeln!(out, "{who}: {session}, {flows}, copies: {}", peer.copies);
+    let flows = match peer.limit_that_is_near() {
+        Some(most) => format!("{} of {}", count(peer.flows as u64), plural(most as u64, "application")),
+        None => plural(peer.flows as u64, "application"),
+    };
+    wrap(&format!("{who}: {session}, {flows}, copies: {}", peer.copies), 2, out);
     print_settled(peer, out);
     print_state(&peer.paths, colour, out);
     if peer.paths.iter().any(|path| path.copies + path.copies_sent > 0) {

@@ -134,6 +134,11 @@ impl Flows {
         self.flows.len() >= self.limits.most
     }
 
+    /// How many there may be.
+    pub fn most(&self) -> usize {
+        self.limits.most
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.flows.len()

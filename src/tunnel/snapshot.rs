@@ -116,6 +116,8 @@ pub struct PeerView {
     pub session_age_s: Option<f64>,
     /// Applications at the moment.
     pub flows: usize,
+    /// Applications that there may be at a time. Unknown where an older program tells.
+    pub max_flows: Option<usize>,
     /// How many copies of a datagram leave, as the configuration has it: `all`, a number, or a target
     /// for the loss.
     pub copies: String,
@@ -127,6 +129,14 @@ pub struct PeerView {
     pub paths: Vec<PathView>,
     /// The paths that lose together.
     pub pairs: Vec<PairView>,
+}
+
+impl PeerView {
+    /// How many applications there may be, if those that there are come near to it: where they are more than four
+    /// fifths of it.
+    pub fn limit_that_is_near(&self) -> Option<usize> {
+        self.max_flows.filter(|most| self.flows as f64 > 0.8 * *most as f64)
+    }
 }
 
 /// What became of the datagrams that came, or should have, since the start. Each is settled a few

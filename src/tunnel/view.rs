@@ -130,6 +130,7 @@ impl Tunnel {
             heard_ago_s: peer.sessions.current().map(|_| age(peer.heard)),
             session_age_s: peer.sessions.current().map(|session| age(session.since)),
             flows: peer.flows.count(),
+            max_flows: Some(peer.flows.most()),
             copies: peer.steering.policy.copies.to_string(),
             received: ReceivedView {
                 datagrams: total.sent,

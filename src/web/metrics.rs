@@ -72,6 +72,11 @@ const PEER: &[Described<PeerView>] = &[
     described("mptunnel_peer_session_age_seconds", "The age of the peer's keys.", |peer| peer.session_age_s),
     described("mptunnel_peer_flows", "The peer's applications at the moment.", |peer| held(peer.flows)),
     described(
+        "mptunnel_peer_max_flows",
+        "How many applications the peer may have at a time: max-flows, at mpserver --max-flows.",
+        |peer| peer.max_flows.and_then(held),
+    ),
+    described(
         "mptunnel_peer_settled_datagrams_total",
         "Datagrams that the peer sent and whose fate is settled, some 3 s after that.",
         |peer| count(peer.received.datagrams),

@@ -21,6 +21,7 @@ const SECONDS: u32 = 60;
 const LAST: u32 = 16;
 const MORE_PER_SECOND: u32 = 250;
 const RTTS: [u64; 3] = [20, 40, 60];
+const MOST_FLOWS: usize = 77;
 const JITTERS: [u64; 3] = [0, 10, 30];
 /// What is not settled yet, and what began before the truth was written down, in datagrams.
 const MARGIN: f64 = 150.0;
@@ -221,6 +222,7 @@ fn check_peer(checks: &mut Checks, snapshot: &Snapshot, received: &Truth, sent: 
     let recovered = |arrived: &[bool; 3]| !by_none(arrived) && arrived.contains(&false);
     checks.exactly("peers[].number", peer.number as u64, 0);
     checks.exactly("peers[].flows", peer.flows as u64, 1);
+    checks.about("peers[].max_flows", peer.max_flows.map(|most| most as f64), MOST_FLOWS as f64, 0.0);
     checks.about("peers[].heard_ago_s", peer.heard_ago_s, 0.0, 0.1);
     checks.about("peers[].session_age_s", peer.session_age_s, snapshot.uptime_s, 0.5);
     let datagrams = peer.received.datagrams as f64;
@@ -296,7 +298,7 @@ fn check_program(checks: &mut Checks, sim: &Sim, snapshot: &Snapshot, received: 
 #[test]
 fn every_figure_of_a_snapshot_is_what_the_network_did() {
     let faults = RTTS.map(|rtt| Faults::new(Duration::from_millis(rtt), 0.0));
-    let mut sim = Setup::new(faults).connect(11);
+    let mut sim = Setup { max_flows: MOST_FLOWS, ..Setup::new(faults) }.connect(11);
     let (up, down) = ([0.1, 0.2, 0.3], [0.3, 0.02, 0.05]);
     for (path, bridge) in sim.bridges.iter_mut().enumerate() {
         for (line, losses) in [(&mut bridge.up, up), (&mut bridge.down, down)] {

@@ -17,6 +17,7 @@ fn client(
     let loss = LossView { last_10s: losses[0], last_5min: losses[0] };
     let mut peer = like.clone();
     (peer.number, peer.name, peer.flows) = (number, name.map(str::to_owned), number);
+    peer.max_flows = Some(65_000);
     (peer.received.loss, peer.sent.loss_last_5min) = (loss, losses[1]);
     peer.paths = (0..)
         .zip(paths)
@@ -45,9 +46,11 @@ fn crowded() -> Snapshot {
             &like,
         ),
         client(345, Some("dave"), &[Lossy], [Some(0.01), Some(0.01)], &like),
+        client(346, Some("eve"), &[Up], none, &like),
     ];
-    let last = snapshot.peers.last_mut().expect("there are some");
-    (last.heard_ago_s, last.flows) = (Some(250.0), 65_000);
+    snapshot.peers[6].max_flows = Some(420);
+    let last = &mut snapshot.peers[5];
+    (last.heard_ago_s, last.flows, last.max_flows) = (Some(250.0), 65_000, None);
     let never = &mut snapshot.peers[3];
     never.heard_ago_s = None;
     never.paths.iter_mut().for_each(|path| {
@@ -73,7 +76,7 @@ fn three_clients_are_shown_in_full_and_more_where_one_was_asked_for() {
         assert_eq!(shown.contains("--client"), !shown.contains("path  bridge"), "{shown}");
         shown.matches("path  bridge").count()
     };
-    assert_eq!(in_full(&snapshot, &Look { in_full: true, ..look() }), 6);
+    assert_eq!(in_full(&snapshot, &Look { in_full: true, ..look() }), 7);
     snapshot.peers.truncate(4);
     assert_eq!(in_full(&snapshot, &look()), 0);
     snapshot.peers.truncate(3);
@@ -104,11 +107,11 @@ fn only_so_many_clients_have_a_line_as_the_reader_wants() {
     snapshot.peers.reverse();
     let shown = table(&snapshot, &Look { peers: 20, ..look() });
     let lines: Vec<_> =
-        shown.lines().skip_while(|line| !line.starts_with("36 clients, 5 with trouble")).collect();
-    assert!(lines[3].starts_with("!    4 ") && lines[8].starts_with("     0 alice"), "{shown}");
+        shown.lines().skip_while(|line| !line.starts_with("37 clients, 6 with trouble")).collect();
+    assert!(lines[3].starts_with("!    4 ") && lines[9].starts_with("     0 alice"), "{shown}");
     assert_eq!(
-        (lines[9].trim_start().split(' ').next(), lines[23]),
-        (Some("1000"), "and 16 more clients"),
+        (lines[10].trim_start().split(' ').next(), lines[23]),
+        (Some("1000"), "and 17 more clients"),
         "{shown}"
     );
 }
@@ -126,6 +129,7 @@ fn the_overview_fits_its_width_with_the_largest_figures_and_names() {
     let tiny = Some(0.000_01);
     worst.received.loss = LossView { last_10s: Some(0.999), last_5min: tiny };
     (worst.sent.loss_last_5min, worst.heard_ago_s, worst.flows) = (tiny, Some(299.9), 65_000);
+    worst.max_flows = Some(65_000);
     for name in [None, Some("a-name-of-thirty-two-characters.".to_owned())] {
         snapshot.peers =
             (4_000..4_096).map(|number| PeerView { number, name: name.clone(), ..worst.clone() }).collect();

@@ -125,6 +125,8 @@ fn widest(mut snapshot: Snapshot, interface: Option<&str>) -> Snapshot {
     (peer.received.datagrams, peer.received.lost, peer.received.recovered) =
         (u64::MAX >> 20, u64::MAX >> 24, u64::MAX >> 24);
     peer.pairs = vec![PairView { paths: [14, 15], correlation: -0.999 }];
+    (peer.number, peer.name) = (4_095, Some("a-name-of-thirty-two-characters.".to_owned()));
+    (peer.flows, peer.max_flows) = (65_000, Some(65_000));
     let small = Some(0.000_01);
     let loss = LossView { last_10s: small, last_5min: small };
     (peer.received.loss, peer.sent.loss_last_5min) = (loss, small);
@@ -305,6 +307,22 @@ fn each_figure_has_its_place_in_the_table() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tunnel/table.txt");
     let expected = std::fs::read_to_string(file).expect("it is a file of the repository");
     assert_eq!(shown, expected, "what is shown is\n{shown}");
+}
+
+#[test]
+fn the_limit_of_applications_is_shown_once_it_is_near() {
+    let [_, mut server] = eventful();
+    for (flows, most, shown) in [
+        (1, Some(1), "1 of 1 application"),
+        (819, Some(1_024), "819 applications"),
+        (820, Some(1_024), "820 of 1,024 applications"),
+        // An older program does not tell it.
+        (1_024, None, "1,024 applications"),
+    ] {
+        (server.peers[0].flows, server.peers[0].max_flows) = (flows, most);
+        let table = table(&server, &look());
+        assert!(table.contains(&format!(" old, {shown}, copies: all\n")), "{shown}:\n{table}");
+    }
 }
 
 #[test]

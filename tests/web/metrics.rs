@@ -76,7 +76,7 @@ fn every_metric_is_documented_with_its_type_and_its_labels() {
 }
 
 /// What each metric with one sample per program, peer or path is, in the snapshot's JSON, and how much of it.
-const VALUES: [(&str, &str, f64); 34] = [
+const VALUES: [(&str, &str, f64); 35] = [
     ("mptunnel_uptime_seconds", "uptime_s", 1.0),
     ("mptunnel_datagrams_sent_total", "counters.datagrams_sent", 1.0),
     ("mptunnel_datagrams_received_total", "counters.datagrams_received", 1.0),
@@ -91,6 +91,7 @@ const VALUES: [(&str, &str, f64); 34] = [
     ("mptunnel_peer_silence_seconds", "peers.0.heard_ago_s", 1.0),
     ("mptunnel_peer_session_age_seconds", "peers.0.session_age_s", 1.0),
     ("mptunnel_peer_flows", "peers.0.flows", 1.0),
+    ("mptunnel_peer_max_flows", "peers.0.max_flows", 1.0),
     ("mptunnel_peer_settled_datagrams_total", "peers.0.received.datagrams", 1.0),
     ("mptunnel_peer_lost_datagrams_total", "peers.0.received.lost", 1.0),
     ("mptunnel_peer_recovered_datagrams_total", "peers.0.received.recovered", 1.0),

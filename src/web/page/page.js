@@ -166,7 +166,7 @@ function showFigures(peer) {
       `of ${count(peer.received.datagrams)} datagrams were lost on one path and came over another; ${count(peer.received.lost)} came over none`],
     ["Datagrams", `↓\u00a0${count(counters.datagrams_received)}  ↑\u00a0${count(counters.datagrams_sent)}`,
       "that came (↓) and were sent (↑) since the start"],
-    ["Applications", count(peer.flows), `at the moment; copies: ${peer.copies}`],
+    ["Applications", count(peer.flows), `at the moment, ${count(peer.max_flows)} at most; copies: ${peer.copies}`],
   ];
   anew("figures", figures, () => figures.map(([title, value, more]) =>
     element("div", {}, element("h3", {}, title), element("strong", {}, value), element("p", { class: "quiet" }, more))));
