@@ -50,7 +50,7 @@ pub struct StatusArgs {
 /// How an mpserver's status is shown.
 #[derive(Args, Debug)]
 pub struct ServerStatusArgs {
-    /// Show only this client, and in full: its name or its number; the events are those of all
+    /// Show only this client, and in full: its name or its number; of the events, none of other clients
     #[arg(long, value_name = "NAME|NUMBER")]
     pub client: Option<String>,
 

@@ -5,8 +5,10 @@ use serde_json::Value;
 /// How many there are is told of all, who they are of so many.
 const NAMED: usize = 20;
 
-/// A program's answer with the peers of this name alone, or with that of this number where none has the name.
-/// What else it says stays as it is, what this version does not know among it.
+/// A program's answer with the peers of this name alone, or with that of this number where none has the name. Of the
+/// events, those stay that are about them, and those about nobody in particular: what ails them may be in either. A
+/// name's are those of its processes before, too. What else it says stays as it is, what this version does not know
+/// among it.
 ///
 /// # Errors
 /// There is no such client, or the answer is not understood.
@@ -15,15 +17,18 @@ pub(super) fn select(json: &str, client: &str) -> Result<String, String> {
         serde_json::from_str(json).map_err(|error| format!("what answers is not understood ({error})"))?;
     let peers = answer.get_mut("peers").and_then(Value::as_array_mut);
     let peers = peers.ok_or("what answers is not understood: it tells of no clients")?;
-    let named = |peer: &Value| peer["name"].as_str() == Some(client);
+    let is_name = |name: &Value| name.as_str() == Some(client);
     let number = client.parse::<u64>().ok();
-    let numbered = |peer: &Value| number.is_some() && peer["number"].as_u64() == number;
-    if peers.iter().any(named) {
-        peers.retain(named);
-    } else if peers.iter().any(numbered) {
-        peers.retain(numbered);
-    } else {
+    let is_number = |value: &Value| number.is_some() && value.as_u64() == number;
+    let named = peers.iter().any(|peer| is_name(&peer["name"]));
+    let is_it = |number: &Value, name: &Value| if named { is_name(name) } else { is_number(number) };
+    if !peers.iter().any(|peer| is_it(&peer["number"], &peer["name"])) {
         return Err(nobody(client, peers));
+    }
+    peers.retain(|peer| is_it(&peer["number"], &peer["name"]));
+    if let Some(events) = answer.get_mut("events").and_then(Value::as_array_mut) {
+        let of_one = |event: &Value| event["peer"].is_u64() || event["peer_gone"] == true;
+        events.retain(|event| !of_one(event) || is_it(&event["peer"], &event["peer_name"]));
     }
     Ok(answer.to_string())
 }
@@ -67,6 +72,32 @@ mod tests {
         assert_eq!(numbers("home"), [0, 2]);
         assert_eq!(numbers("7"), [1]);
         assert_eq!(numbers("2"), [2]);
+    }
+
+    #[test]
+    fn of_the_events_stay_the_clients_own_and_those_about_nobody_in_particular() {
+        let event = |text: &str, peer: Option<u64>, name: Option<&str>, gone: bool| serde_json::json!({ "text": text, "peer": peer, "peer_name": name, "peer_gone": gone });
+        let mut answer: Value =
+            serde_json::from_str(&answer(&[(0, Some("home")), (1, Some("boat")), (2, None)])).expect("JSON");
+        answer["events"] = serde_json::json!([
+            event("reload", None, None, false),
+            event("home before", None, Some("home"), true),
+            event("somebody before", None, None, true),
+            event("home", Some(0), Some("home"), false),
+            event("boat", Some(1), Some("boat"), false),
+            event("nameless", Some(2), None, false),
+            { "text": "of an older version" },
+        ]);
+        let json = answer.to_string();
+        let texts = |client: &str| {
+            let selected: Value = serde_json::from_str(&select(&json, client).expect(client)).expect("JSON");
+            let events = selected["events"].as_array().expect("an array");
+            events.iter().map(|event| event["text"].as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts("home"), ["reload", "home before", "home", "of an older version"]);
+        assert_eq!(texts("0"), ["reload", "home", "of an older version"]);
+        assert_eq!(texts("boat"), ["reload", "boat", "of an older version"]);
+        assert_eq!(texts("2"), ["reload", "nameless", "of an older version"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use log::Level;
 
 use super::chronicle::Kind;
 use super::fabric::Fabric;
-use super::link::{Bind, Event, Host, Link, NameId, SocketId, Uplink};
+use super::link::{Bind, Event, Host, Link, NameId, PeerId, SocketId, Uplink};
 use super::role::Bridge;
 use super::stats::may_be_said;
 
@@ -37,6 +37,8 @@ const LOOK_UP_GAP: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub struct Way {
+    /// Whom it leads to.
+    peer: PeerId,
     bridge: Bridge,
     name: NameId,
     addresses: Vec<SocketAddr>,
@@ -58,8 +60,8 @@ pub struct Way {
 }
 
 impl Way {
-    /// A bridge not yet looked up. Its look-ups' answers come under `name`.
-    pub fn new(now: Instant, name: NameId, bridge: Bridge) -> Self {
+    /// A bridge not yet looked up, towards this peer. Its look-ups' answers come under `name`.
+    pub fn new(now: Instant, peer: PeerId, name: NameId, bridge: Bridge) -> Self {
         let (mut next_address, mut look_up) = (Retry::default(), Retry::default());
         let addresses = match bridge.endpoint.host {
             Host::Ip(ip) => {
@@ -72,6 +74,7 @@ impl Way {
             }
         };
         Self {
+            peer,
             bridge,
             name,
             addresses,
@@ -194,7 +197,7 @@ impl Way {
             Ok(addresses) => addresses,
             Err(error) if first_failure => {
                 let text = format!("bridge {} cannot be looked up: {error}; trying again", self.bridge);
-                fabric.chronicle.tell(now, Level::Warn, Kind::Name, text);
+                fabric.chronicle.tell(now, Level::Warn, Kind::Name.of(self.peer), text);
                 return false;
             }
             Err(_) => return false,
@@ -206,7 +209,7 @@ impl Way {
         if news {
             if moved {
                 let text = format!("bridge {} is at {}", self.bridge, list(&addresses));
-                fabric.chronicle.tell(now, Level::Info, Kind::Name, text);
+                fabric.chronicle.tell(now, Level::Info, Kind::Name.of(self.peer), text);
             }
             self.addresses = addresses;
             self.tried = 0;
@@ -250,7 +253,7 @@ impl Way {
         if !known && may_be_said(now, self.complained) {
             self.complained = Some(now);
             let text = format!("bridge {}: {reason}; trying again each second", self.bridge);
-            fabric.chronicle.tell(now, Level::Warn, Kind::Uplink, text);
+            fabric.chronicle.tell(now, Level::Warn, Kind::Uplink.of(self.peer), text);
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use log::{Level, log};
 use serde::{Deserialize, Serialize};
 
+use super::link::PeerId;
 use super::stats::LineBudget;
 
 /// Events that are kept.
@@ -45,13 +46,46 @@ pub enum Kind {
     System,
 }
 
+impl Kind {
+    /// The same of one peer: at mpserver a client, at mpclient mpserver or a path to it.
+    pub fn of(self, peer: impl Into<Option<PeerId>>) -> Topic {
+        Topic { kind: self, peer: peer.into() }
+    }
+}
+
+/// What an event is about, and whom. A [`Kind`] alone is about nobody in particular.
+#[derive(Clone, Copy, Debug)]
+pub struct Topic {
+    kind: Kind,
+    peer: Option<PeerId>,
+}
+
+impl From<Kind> for Topic {
+    fn from(kind: Kind) -> Self {
+        kind.of(None)
+    }
+}
+
+/// Whom an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Nobody in particular: it may matter to all.
+    Nobody,
+    /// This peer.
+    Peer(PeerId),
+    /// One that is none any more, with the name that it had. Its number is free for another one.
+    Gone(Option<String>),
+}
+
 /// Something that has happened.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// When.
     pub at: Instant,
-    /// What it is about.
+    /// What it is about ...
     pub kind: Kind,
+    /// ... and whom.
+    pub whom: Whom,
     /// What stands in the log.
     pub text: String,
 }
@@ -69,22 +103,36 @@ pub struct Chronicle {
 impl Chronicle {
     /// Something has happened.
     #[cold]
-    pub fn tell(&mut self, now: Instant, level: Level, kind: Kind, text: impl Into<String>) {
-        let text = text.into();
+    pub fn tell(&mut self, now: Instant, level: Level, topic: impl Into<Topic>, text: impl Into<String>) {
+        let (Topic { kind, peer }, text) = (topic.into(), text.into());
         log!(level, "{text}");
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }
-        self.entries.push_back(Entry { at: now, kind, text });
+        let whom = peer.map_or(Whom::Nobody, Whom::Peer);
+        self.entries.push_back(Entry { at: now, kind, whom, text });
         self.count += 1;
     }
 
     /// The same of what others do as often as they like. Of too much within a minute, nothing is told
     /// but how much it was.
     #[cold]
-    pub fn tell_of_others(&mut self, now: Instant, level: Level, kind: Kind, text: fmt::Arguments<'_>) {
+    pub fn tell_of_others(
+        &mut self,
+        now: Instant,
+        level: Level,
+        topic: impl Into<Topic>,
+        text: fmt::Arguments<'_>,
+    ) {
         if let Some(left_out) = self.lines.line(now) {
-            self.tell(now, level, kind, format!("{text}{left_out}"));
+            self.tell(now, level, topic, format!("{text}{left_out}"));
+        }
+    }
+
+    /// A peer is none any more: whoever has its number next is another one, whom nothing of this is about.
+    pub fn forget(&mut self, peer: PeerId, name: Option<&str>) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.whom == Whom::Peer(peer)) {
+            entry.whom = Whom::Gone(name.map(str::to_owned));
         }
     }
 
@@ -119,6 +167,22 @@ mod tests {
             assert_eq!(entry.text, format!("number {number}"));
             assert_eq!(entry.at, begin + Duration::from_secs(number));
         }
+    }
+
+    #[test]
+    fn what_is_about_a_peer_is_not_about_the_next_one_with_its_number() {
+        let (begin, mut chronicle) = (begin(), Chronicle::default());
+        let [own, other] = [3, 4].map(PeerId);
+        for topic in [Kind::Reload.into(), Kind::PathUp.of(own), Kind::PathUp.of(other)] {
+            chronicle.tell(begin, Level::Info, topic, "before");
+        }
+        chronicle.forget(own, Some("home"));
+        chronicle.tell(begin, Level::Info, Kind::Connected.of(own), "after");
+        // The second one has no name, and takes nothing from the first.
+        chronicle.forget(own, None);
+        let whom: Vec<_> = chronicle.entries().map(|(_, entry)| entry.whom.clone()).collect();
+        let gone = |name: Option<&str>| Whom::Gone(name.map(str::to_owned));
+        assert_eq!(whom, [Whom::Nobody, gone(Some("home")), Whom::Peer(other), gone(None)]);
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Client {
             && let Some(way) = &mut self.ways[path]
         {
             let text = format_args!("bridge {} is silent: {lost} probes were not answered", way.bridge());
-            fabric.chronicle.tell_of_others(now, Level::Warn, Kind::PathSilent, text);
+            fabric.chronicle.tell_of_others(now, Level::Warn, Kind::PathSilent.of(self.peer), text);
             // To a new socket the server does not send yet. While the old one may be all there is, it is
             // stayed with as long as the server sends to it.
             let others_answer = peer.paths.iter().any(|path| path.is_heard(now));
@@ -218,7 +218,7 @@ impl Client {
             peer.paths[path].search_anew(now);
             let (bridge, ms) = (way.bridge(), rtt.as_secs_f64() * 1e3);
             let text = format_args!("bridge {bridge} is up, round trip {ms:.1} ms");
-            fabric.chronicle.tell_of_others(now, Level::Info, Kind::PathUp, text);
+            fabric.chronicle.tell_of_others(now, Level::Info, Kind::PathUp.of(self.peer), text);
         }
         peer.steering.note_control(now, header.session, path, control.clock);
         if way.answered(link.socket, &mut fabric.events) {
@@ -236,7 +236,7 @@ impl Client {
         } else if !self.probing.lost(now)
             && let Some(text) = self.handshakes.answered()
         {
-            fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
+            fabric.chronicle.tell(now, Level::Info, Kind::Connected.of(self.peer), text);
         }
         fabric.peers[self.peer.0].update_carriers(now, &mut fabric.outbox);
         fabric.wake_at(now);

@@ -192,6 +192,7 @@ impl Fabric {
     /// Forgets a peer with all that is its own.
     pub fn remove_peer(&mut self, id: PeerId) {
         let peer = self.peers.remove(id.0);
+        self.chronicle.forget(id, self.security.keys.name(peer.key));
         for session in peer.sessions.ids() {
             self.routes.remove(&session);
         }

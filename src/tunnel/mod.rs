@@ -194,7 +194,7 @@ impl Tunnel {
         }
         if pushed_out > 0 {
             (0..pushed_out).for_each(|_| fabric.counters.reject(Reject::QueueFull));
-            self.report(now, link, &[], Reject::QueueFull);
+            self.report(now, link, &mut [], Reject::QueueFull);
         }
         if is_cut {
             self.tell_of_cuts(now, id, datagram.len());

@@ -9,7 +9,7 @@ use log::Level;
 use super::chronicle::Kind;
 use super::keyring::Keys;
 use super::link::{Link, PeerId};
-use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Reject};
+use super::wire::{self, InitHeader, MAX_DATAGRAM_LEN, Packet, Reject};
 use super::{Side, Tunnel, path, server};
 
 /// Octets that WireGuard's datagrams are longer than the packets in them: header, counter and tag.
@@ -27,13 +27,30 @@ pub fn vpn_settings(longest: usize) -> String {
 impl Tunnel {
     /// Says in the log why something was not taken, if an operator can do something about it.
     #[cold]
-    pub(super) fn report(&mut self, now: Instant, link: Link, octets: &[u8], reject: Reject) {
+    pub(super) fn report(&mut self, now: Instant, link: Link, octets: &mut [u8], reject: Reject) {
         if self.fabric.counters.line_is_due(now, reject)
             && let Some(text) = self.explanation(link, octets, reject)
         {
             let text = format!("{text} ({} so far)", self.fabric.counters.rejected(reject));
-            self.fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
+            let topic = Kind::Refused.of(self.whose(link, octets, reject));
+            self.fabric.chronicle.tell(now, Level::Warn, topic, text);
             self.fabric.counters.line_was_written(now, reject);
+        }
+    }
+
+    /// The one peer that a refusal is about: the client whose packet was opened before it was refused, or whose
+    /// target sends what is refused; at mpclient the server, towards which too much is waiting.
+    fn whose(&self, link: Link, octets: &mut [u8], reject: Reject) -> Option<PeerId> {
+        let fabric = &self.fabric;
+        match (reject, &self.side) {
+            (Reject::PathLimit | Reject::FlowLimit, Side::Server(_)) => match wire::parse(octets) {
+                Ok(Packet::Sealed(header, _)) => fabric.routes.get(&header.session).copied(),
+                _ => None,
+            },
+            (Reject::TooLarge, Side::Server(_)) | (Reject::QueueFull, _) => {
+                fabric.locals.get(&(link.socket, link.remote)).map(|(peer, _)| *peer)
+            }
+            _ => None,
         }
     }
 
@@ -56,7 +73,7 @@ impl Tunnel {
                 self.describe(link),
                 vpn_settings(longest),
             );
-            self.fabric.chronicle.tell_of_others(now, Level::Warn, Kind::Cut, format_args!("{text}"));
+            self.fabric.chronicle.tell_of_others(now, Level::Warn, Kind::Cut.of(id), format_args!("{text}"));
             self.fabric.peers[id.0].paths[number].mtu.cuts_told = true;
         }
         self.fabric.peers[id.0].update_carriers(now, &mut self.fabric.outbox);

@@ -143,7 +143,7 @@ impl Server {
             fabric.chronicle.tell_of_others(
                 now,
                 Level::Info,
-                Kind::Disconnected,
+                Kind::Disconnected.of(id),
                 format_args!("{who} has been silent for {silent} s and is forgotten"),
             );
             self.forget(id, fabric);
@@ -253,7 +253,7 @@ impl Server {
         if let Some((level, kind, what)) = tell {
             let who = who(&fabric.security.keys, id, peer.key);
             let text = format_args!("{who}: path {number} {what} {}", link.remote);
-            fabric.chronicle.tell_of_others(now, level, kind, text);
+            fabric.chronicle.tell_of_others(now, level, kind.of(id), text);
         }
         if !copy && probed.validated {
             peer.steering.note_control(now, header.session, number, control.clock);
@@ -327,7 +327,7 @@ impl Server {
                 fabric.chronicle.tell_of_others(
                     now,
                     Level::Info,
-                    Kind::Connected,
+                    Kind::Connected.of(id),
                     format_args!("{who} has connected from {}", link.remote),
                 );
                 id
@@ -388,7 +388,7 @@ fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
             fabric.chronicle.tell_of_others(
                 now,
                 Level::Info,
-                Kind::PathSilent,
+                Kind::PathSilent.of(PeerId(id)),
                 format_args!("{who}: path {number} is silent: no probe has come for {silence}{check}"),
             );
         }

@@ -242,8 +242,16 @@ pub struct EventView {
     pub at_s: f64,
     /// How long ago.
     pub ago_s: f64,
-    /// What it is about.
+    /// What it is about ...
     pub kind: Kind,
+    /// ... and whom: the [number](PeerView::number) of a peer. `None` where that is nobody in particular, or one
+    /// that is none any more.
+    pub peer: Option<usize>,
+    /// The name that the client has, or had.
+    pub peer_name: Option<String>,
+    /// Whether it is about a client that is none any more.
+    #[serde(default)]
+    pub peer_gone: bool,
     /// What happened, and why: the line in the log.
     pub text: String,
 }

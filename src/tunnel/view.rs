@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::choice::BEARABLE;
-use super::chronicle::Entry;
-use super::link::Target;
+use super::chronicle::{Entry, Whom};
+use super::link::{PeerId, Target};
 use super::peer::Peer;
 use super::session::Session;
 use super::set::PathSet;
@@ -91,15 +91,28 @@ impl Tunnel {
     }
 
     fn event_views(&self, now: Instant) -> Vec<EventView> {
-        let entries = self.fabric.chronicle.entries();
-        let view = |(number, Entry { at, kind, text }): (u64, &Entry)| EventView {
-            number,
-            at_s: at.saturating_duration_since(self.fabric.begun).as_secs_f64(),
-            ago_s: now.saturating_duration_since(*at).as_secs_f64(),
-            kind: *kind,
-            text: text.clone(),
+        let view = |(number, Entry { at, kind, whom, text }): (u64, &Entry)| {
+            let (peer, name) = match whom {
+                Whom::Nobody => (None, None),
+                Whom::Peer(PeerId(number)) => (Some(*number), self.name_of(&self.fabric.peers[*number])),
+                Whom::Gone(name) => (None, name.as_deref()),
+            };
+            EventView {
+                number,
+                at_s: at.saturating_duration_since(self.fabric.begun).as_secs_f64(),
+                ago_s: now.saturating_duration_since(*at).as_secs_f64(),
+                kind: *kind,
+                peer,
+                peer_name: name.map(str::to_owned),
+                peer_gone: matches!(whom, Whom::Gone(_)),
+                text: text.clone(),
+            }
         };
-        entries.map(view).collect()
+        self.fabric.chronicle.entries().map(view).collect()
+    }
+
+    fn name_of(&self, peer: &Peer) -> Option<&str> {
+        self.fabric.security.keys.name(peer.key)
     }
 
     fn forward_views(&self) -> Vec<ForwardView> {
@@ -126,7 +139,7 @@ impl Tunnel {
         });
         PeerView {
             number,
-            name: self.fabric.security.keys.name(peer.key).map(str::to_owned),
+            name: self.name_of(peer).map(str::to_owned),
             heard_ago_s: peer.sessions.current().map(|_| age(peer.heard)),
             session_age_s: peer.sessions.current().map(|session| age(session.since)),
             flows: peer.flows.count(),

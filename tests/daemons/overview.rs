@@ -1,5 +1,7 @@
 //! An mpserver of many clients: all of them at a glance, and one in full.
 
+use std::collections::HashSet;
+
 use mptunnel::status::WIDTH;
 use mptunnel::tunnel::snapshot::{Program, Snapshot};
 
@@ -68,9 +70,17 @@ fn an_mpserver_shows_many_clients_at_a_glance_and_one_in_full() {
     let peers = snapshot(&mpserver, Program::Mpserver).peers;
     let number = peers.iter().find(|peer| peer.name.as_deref() == Some("boat")).expect("it is there").number;
     for client in ["boat", &number.to_string()] {
-        let shown = shows(&["--client", client]);
+        let mut shown = String::new();
+        // It is told within a second.
+        let is_told = || {
+            shown = shows(&["--client", client]);
+            shown.contains(&format!(" client {number} (boat): path 3 is silent: "))
+        };
+        assert!(poll_until(PATIENCE, is_told), "{shown}");
         assert!(shown.contains(&format!("\nclient {number} (boat): heard ")), "{shown}");
         assert_eq!((shown.matches("): heard ").count(), shown.matches("path  bridge").count()), (1, 1));
+        let others = ["home", "cabin"].map(|name| shown.matches(&format!("({name})")).count());
+        assert_eq!(others, [0, 0], "{shown}");
     }
     let shown = shows(&["--client", "home"]);
     assert_eq!(
@@ -80,8 +90,11 @@ fn an_mpserver_shows_many_clients_at_a_glance_and_one_in_full() {
     );
     let selected: Snapshot =
         serde_json::from_str(&shows(&["--json", "--client", "home"])).expect("a snapshot");
-    let selected: Vec<_> = selected.peers.iter().map(|peer| peer.name.as_deref()).collect();
-    assert_eq!(selected, [Some("home"); 2]);
+    let names: Vec<_> = selected.peers.iter().map(|peer| peer.name.as_deref()).collect();
+    assert_eq!(names, [Some("home"); 2]);
+    // The silent path is another's; that the program runs is everybody's.
+    let names: HashSet<_> = selected.events.iter().map(|event| event.peer_name.as_deref()).collect();
+    assert_eq!(names, HashSet::from([None, Some("home")]), "{:?}", selected.events);
 
     let nobody = status(&mpserver, Program::Mpserver, &["--client", "late"]);
     assert_eq!((nobody.code, nobody.stdout.as_str()), (Some(1), ""), "{nobody:?}");

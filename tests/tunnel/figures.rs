@@ -289,6 +289,8 @@ fn check_program(checks: &mut Checks, sim: &Sim, snapshot: &Snapshot, received: 
     }
     for (number, event) in snapshot.events.iter().enumerate() {
         checks.exactly("events[].number", event.number, number as u64);
+        // There is one peer, with the number 0, and this is about it.
+        checks.about("events[].peer", event.peer.map(|number| number as f64), 0.0, 0.0);
         // All that has happened happened at the start.
         checks.about("events[].at_s", event.at_s, 1.0, 1.0);
         checks.about("events[].ago_s", event.ago_s, snapshot.uptime_s - event.at_s, 1e-6);

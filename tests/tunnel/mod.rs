@@ -4,6 +4,7 @@ mod attackers;
 mod chaos;
 mod copies;
 mod delivery;
+mod events;
 mod figures;
 mod flows;
 mod formats;

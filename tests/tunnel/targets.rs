@@ -171,6 +171,7 @@ fn a_target_that_is_not_allowed_is_refused_and_counted_and_its_datagram_goes_now
     assert_eq!(told.len(), 1, "once a minute: {told:?}");
     let line = "client 0 asks for the target 192.0.2.8:1194, which is not allowed: --allow-target 192.0.2.8:1194 would";
     assert!(told[0].text.starts_with(line), "{told:?}");
+    assert_eq!(told[0].peer, Some(0), "{told:?}");
     // Its own target, by its address, is allowed.
     let open = lab.rogue.open_to(4, 0, Target::Named(target().into()), Some(b"x"));
     assert_eq!(lab.put(open), (vec![(Verdict::Open, 40_001)], vec![(target(), b"x".to_vec())]));

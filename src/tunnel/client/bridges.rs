@@ -169,7 +169,7 @@ impl Client {
 
     pub(super) fn add(&mut self, path: usize, now: Instant, bridge: Bridge, fabric: &mut Fabric) {
         let name = self.next_name();
-        let way = Some(Way::new(now, name, bridge));
+        let way = Some(Way::new(now, self.peer, name, bridge));
         if path == self.ways.len() {
             self.ways.push(way);
             self.probing.add();

@@ -198,7 +198,7 @@ impl Client {
             }
             Verdict::Open | Verdict::Unknown => return,
         };
-        fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
+        fabric.chronicle.tell(now, Level::Warn, Kind::Refused.of(self.peer), text);
         self.told.insert(told);
     }
 

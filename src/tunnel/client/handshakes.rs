@@ -169,7 +169,7 @@ impl Client {
             return;
         };
         if let Some(text) = silence.complaint(now, *since, bridges, &fabric.security) {
-            fabric.chronicle.tell(now, Level::Warn, Kind::Disconnected, text);
+            fabric.chronicle.tell(now, Level::Warn, Kind::Disconnected.of(self.peer), text);
         }
     }
 
@@ -230,15 +230,15 @@ impl Client {
         match trying.take() {
             // Where keys were asked for in vain for long, that was said.
             Some(Trying { why: Why::Rekey, .. }) => {
-                fabric.chronicle.tell(now, Level::Debug, Kind::Keys, "new keys are in use");
+                fabric.chronicle.tell(now, Level::Debug, Kind::Keys.of(self.peer), "new keys are in use");
                 if let Some(text) = silence.over() {
-                    fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
+                    fabric.chronicle.tell(now, Level::Info, Kind::Connected.of(self.peer), text);
                 }
             }
             trying => {
                 let heard = trying.map_or(now, |trying| trying.heard);
                 let text = silence.connected(now, heard);
-                fabric.chronicle.tell(now, Level::Info, Kind::Connected, text);
+                fabric.chronicle.tell(now, Level::Info, Kind::Connected.of(self.peer), text);
             }
         }
     }

@@ -189,7 +189,7 @@ pub(super) fn tell_refused(now: Instant, id: PeerId, target: &Target, fabric: &m
             "{who} asks for the target {target}, which is not allowed: --allow-target {target} would allow it \
              ({count} so far)"
         );
-        fabric.chronicle.tell(now, Level::Warn, Kind::Refused, text);
+        fabric.chronicle.tell(now, Level::Warn, Kind::Refused.of(id), text);
     }
 }
 

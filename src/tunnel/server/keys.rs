@@ -76,7 +76,7 @@ impl Server {
         for id in out.map(|(id, _)| PeerId(id)).collect::<Vec<_>>() {
             let who = who(&fabric.security.keys, id, fabric.peers[id.0].key);
             let text = format_args!("{who} is out: its key is none of the file's any more");
-            fabric.chronicle.tell_of_others(now, Level::Info, Kind::Disconnected, text);
+            fabric.chronicle.tell_of_others(now, Level::Info, Kind::Disconnected.of(id), text);
             self.forget(id, fabric);
         }
         fabric.security.keys = keys;

@@ -75,7 +75,7 @@ impl Server {
             let (keys, key) = (&fabric.security.keys, heir.key);
             let text =
                 format_args!("{} goes on where {} left off", who(keys, id, key), who(keys, before, key));
-            fabric.chronicle.tell_of_others(now, Level::Info, Kind::Connected, text);
+            fabric.chronicle.tell_of_others(now, Level::Info, Kind::Connected.of(id), text);
         }
         Some(local)
     }
