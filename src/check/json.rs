@@ -35,6 +35,7 @@ fn line(tried: &Tried) -> Line<'_> {
         Finding::Forbidden(reason) => ("forbidden", Some(reason.as_str())),
         Finding::NoRoute(reason) => ("no_route", Some(reason.as_str())),
         Finding::Unreachable(reason) => ("unreachable", Some(reason.as_str())),
+        Finding::HandshakeOnly(_) => ("handshake_only", None),
         Finding::Silent => ("no_answer", None),
     };
     let mut line = Line {
@@ -77,6 +78,7 @@ mod tests {
             Finding::Forbidden(error()),
             Finding::NoRoute(error()),
             Finding::Unreachable(error()),
+            Finding::HandshakeOnly(7),
             Finding::Silent,
         ];
         let address = SocketAddr::from(([192, 0, 2, 7], 4000));
@@ -102,7 +104,7 @@ mod tests {
         assert_eq!(results, described);
         let reasons: Vec<_> = lines.iter().map(|line| line["reason"].as_str()).collect();
         let why = Some("why");
-        assert_eq!(reasons, [None, why, why, None, why, why, why, None]);
+        assert_eq!(reasons, [None, why, why, None, why, why, why, None, None]);
         for name in lines[0].as_object().expect("an object").keys() {
             assert!(page.contains(&format!("\n| `{name}` |")), "{name} is described");
         }

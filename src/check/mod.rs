@@ -135,6 +135,10 @@ fn finding(now: Instant, bridge: &Bridge, tunnel: &Tunnel, trouble: Option<&io::
     if let Some(uplink) = said(Kind::Uplink) {
         return Finding::NoUplink(uplink);
     }
+    // No probe leaves before the handshake was answered.
+    if let (None, Some(probes @ 1..)) = (path.rtt, path.unanswered) {
+        return Finding::HandshakeOnly(probes);
+    }
     let Some(error) = trouble else { return Finding::Silent };
     match error.kind() {
         ErrorKind::ConnectionRefused => Finding::Refused,

@@ -77,6 +77,16 @@ pub(super) fn remedies(tried: &Tried, together: Together, security: &Security) -
             ],
             &[firewall],
         ),
+        // Any answer to the handshake is mpserver's: it has the key, if there is one.
+        Finding::HandshakeOnly(_) => vec![
+            "so mpserver was reached, and the key and the encryption are right".to_owned(),
+            "has mpserver as many clients as it takes, or of this one's name (--keys)? Then its log says \"is refused: there are ... \
+             clients\"; each bridge that is tried is one of them"
+                .to_owned(),
+            "if not, what follows the handshake is lost: does a firewall, a provider or the bridge let only the first packets \
+             through, or very few?"
+                .to_owned(),
+        ],
         Finding::Silent => silence(tried, together, security),
     }
 }

@@ -46,6 +46,8 @@ pub(super) enum Finding {
     NoRoute(String),
     /// A router, a firewall or the machine's neighbours say that it cannot be reached.
     Unreachable(String),
+    /// mpserver has answered the handshake, and none of so many probes.
+    HandshakeOnly(u32),
     /// Nothing came back.
     Silent,
 }
@@ -115,6 +117,9 @@ fn line(tried: &Tried) -> String {
         Finding::Refused => "refused, nobody listens there (ICMP port unreachable)".to_owned(),
         Finding::Forbidden(error) => format!("this machine lets nothing out to it ({error})"),
         Finding::NoRoute(error) | Finding::Unreachable(error) => format!("unreachable ({error})"),
+        Finding::HandshakeOnly(probes) => {
+            format!("mpserver has answered the handshake, and none of {}", plural((*probes).into(), "probe"))
+        }
         Finding::Silent => "no answer".to_owned(),
     };
     // What a name led to may be the matter.
@@ -234,6 +239,10 @@ mod tests {
             (
                 Finding::Unreachable(error("No route to host")),
                 ["(No route to host)", "is the machine of the bridge up"],
+            ),
+            (
+                Finding::HandshakeOnly(57),
+                ["the handshake, and none of 57 probes\n", "as many clients as it takes"],
             ),
         ] {
             let text = text(&[finding]);

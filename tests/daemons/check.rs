@@ -1,10 +1,15 @@
 //! `mpclient check`: what it says, and its exit status, for each thing that can be the matter.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use mptunnel::tunnel::wire::RESPONSE_LEN;
+
 use super::setup::{
     KEYED, PLAIN, Setup, UNKEYED, V4, address, free_address, line, lines, socket, wait_until_all_carry,
 };
 use crate::lossy_bridge::Faults;
-use crate::process::{Finished, MPCLIENT, run_with};
+use crate::process::{Finished, MPCLIENT, Running, run_with};
 
 /// `check` of a configuration with these bridges.
 fn check(setup: &Setup, bridges: &[String], variables: &[(&str, &str)]) -> Finished {
@@ -139,4 +144,74 @@ fn more_bridges_than_a_name_has_clients_are_checked_beside_a_client_that_loses_n
     for direction in [there, back] {
         assert!(direction.missing.iter().all(|number| *number < first), "nothing is lost beside a check");
     }
+}
+
+/// An mpclient of this name for each place that mpserver has for it.
+#[test]
+fn where_mpserver_takes_no_further_client_of_the_name_it_tells_that_the_handshake_alone_was_answered() {
+    let setup = Setup::new("check-full", V4);
+    let [(_, key)] = KEYED else { panic!("there is one key") };
+    let keys = setup.write("keys", &format!("home {key}\n"));
+    let mpserver = setup.mpserver_and(&["--keys", &keys], UNKEYED);
+    let bridges = [line(setup.server)];
+    let clients = (0..16).map(|number| {
+        let text = format!("{}\nlisten = {}\n", bridges[0], free_address());
+        Running::start(MPCLIENT, &[&setup.write(&format!("{number}.conf"), &text)], KEYED)
+    });
+    let _clients: Vec<_> = clients.collect();
+    mpserver.wait_for_lines(16, "(home) has connected from ");
+    let finished = check(&setup, &bridges, KEYED);
+    assert_says(
+        &finished,
+        1,
+        &[
+            &format!(
+                "bridge {} does not work: mpserver has answered the handshake, and none of ",
+                setup.server
+            ),
+            " probes\n  - so mpserver was reached, and the key and the encryption are right\n  - has mpserver as many clients",
+            "0 of 1 bridge works\n",
+        ],
+    );
+    mpserver.wait_for_lines(
+        1,
+        "is refused: there are 4096 clients, or 16 of its name that are heard, the limits",
+    );
+}
+
+/// A bridge that passes whatever goes to mpserver, and of what comes back the answers to handshakes alone.
+#[test]
+fn where_what_follows_the_handshake_is_lost_it_does_not_say_that_mpserver_is_full() {
+    let setup = Setup::new("check-first-only", V4);
+    let mpserver = setup.mpserver(KEYED);
+    mpserver.wait_for_lines(1, "listening on");
+    let [here, there] = [socket(V4), socket(V4)];
+    there.connect(setup.server).expect("mpserver's address is one");
+    let bridge = address(&here);
+    let ended = AtomicBool::new(false);
+    let finished = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut buffer = [0; 2048];
+            while !ended.load(Ordering::Relaxed) {
+                let Ok((len, client)) = here.recv_from(&mut buffer) else { continue };
+                there.send(&buffer[..len]).expect("mpserver runs");
+                // What mpserver makes of it is there at once, if at all.
+                if let Ok(RESPONSE_LEN) = there.recv(&mut buffer) {
+                    here.send_to(&buffer[..RESPONSE_LEN], client).expect("mpclient is there");
+                }
+            }
+        });
+        let finished = check(&setup, &[line(bridge)], KEYED);
+        ended.store(true, Ordering::Relaxed);
+        finished
+    });
+    assert_says(
+        &finished,
+        1,
+        &[
+            "does not work: mpserver has answered the handshake, and none of ",
+            "  - if not, what follows the handshake is lost",
+        ],
+    );
+    assert!(!mpserver.log().contains("is refused"), "{}", mpserver.log());
 }
