@@ -9,7 +9,7 @@ use super::setup::{KEYED, Setup, V4, free_address, free_port, lines, wait_until_
 use crate::browser::Browser;
 use crate::http::get;
 use crate::lossy_bridge::{Faults, LossyBridge};
-use crate::process::Running;
+use crate::process::{MPCLIENT, Running};
 use crate::programs::{BROWSER, find};
 
 /// How soon the page shows what has happened.
@@ -97,6 +97,44 @@ fn the_page_of_mpserver_shows_a_dead_bridge_as_soon() {
     let _last = two_bridges_die_and_are_shown(&browser, bridges);
     assert_eq!(browser.errors(), Vec::<String>::new());
     stream.finish();
+}
+
+#[test]
+fn of_two_clients_the_events_are_those_of_the_one_that_is_shown_unless_all_are_wanted() {
+    let Some(browser) = browser() else { return };
+    let setup = Setup::new("page-events", V4);
+    let bridges = setup.three_bridges(Faults::default());
+    let port = free_port(V4);
+    let mpserver = setup.mpserver_and(&["--metrics", &format!("127.0.0.1:{port}")], KEYED);
+    let start = |number: usize, bridges: &[String]| {
+        let text = format!("{}\nlisten = {}\n", bridges.join("\n"), free_address());
+        let client = Running::start(MPCLIENT, &[&setup.write(&format!("{number}.conf"), &text)], KEYED);
+        mpserver.wait_for_lines(1, &format!("client {number} has connected"));
+        client
+    };
+    let _first = start(0, &lines(&bridges[..1]));
+    browser.open(&format!("http://127.0.0.1:{port}/"));
+    browser.wait_until("document.getElementById('state').textContent === '1 of 1 path up'");
+    let hidden = "document.getElementById('whose').hidden";
+    assert_eq!(browser.value(hidden), json!(true), "there is but one");
+    let _second = start(1, &lines(&bridges[1..]));
+    mpserver.wait_for_lines(1, "client 1: path 1 is up");
+    browser.wait_until(&format!("!{hidden}"));
+    let clients = "[0, 1].filter((number) => [...document.querySelectorAll('#events span')].some((event) => \
+                   event.textContent.startsWith(`client ${number}`))).join()";
+    let are_of = |of: &str| browser.wait_until(&format!("{clients} === '{of}'"));
+    are_of("0");
+    browser.value("document.getElementById('everybody').click()");
+    are_of("0,1");
+    browser.value("document.getElementById('everybody').click()");
+    are_of("0");
+    browser.value(
+        "(peer => { peer.value = '1'; peer.dispatchEvent(new Event('change')) })(document.getElementById('peer'))",
+    );
+    are_of("1");
+    let started = "[...document.querySelectorAll('#events .start')].length";
+    assert_eq!(browser.value(started), json!(1), "that the program runs is everybody's");
+    assert_eq!(browser.errors(), Vec::<String>::new());
 }
 
 #[test]

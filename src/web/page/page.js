@@ -131,7 +131,7 @@ function show() {
   showFigures(peer);
   showPaths(paths);
   showPairs(peer);
-  showEvents();
+  showEvents(peer);
   drawCurves(peer);
 }
 
@@ -212,8 +212,19 @@ function showPairs(peer) {
     element("li", {}, `Paths ${a} and ${b} lose together (correlation ${correlation.toFixed(2)}): they may share a line.`)));
 }
 
-function showEvents() {
-  const events = [...(view.snapshot.events ?? [])].reverse().slice(0, 30);
+/** Those of the peer that is shown, with those of its processes before, and those about nobody in particular; or all. */
+function eventsOf(peer) {
+  const { events, peers } = view.snapshot;
+  const several = peers.length > 1;
+  at("whose").hidden = !several;
+  if (!several || at("everybody").checked) return events;
+  return events.filter((event) => event.peer_gone
+    ? peer.name !== null && event.peer_name === peer.name
+    : event.peer === null || event.peer === peer.number);
+}
+
+function showEvents(peer) {
+  const events = eventsOf(peer).slice(-30).reverse();
   anew("events", events.map((event) => event.number), () => events.length === 0
     ? [element("li", { class: "quiet" }, "Nothing has happened yet.")]
     : events.map((event) => element("li", { class: event.kind },
@@ -254,5 +265,6 @@ at("peer").addEventListener("change", () => {
   view.chosen = null;
   show();
 });
+at("everybody").addEventListener("change", show);
 addEventListener("resize", () => Object.values(curves).forEach((curve) => curve.redraw()));
 turn();
