@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::words::time;
+
 /// How many there are is told of all, who they are of so many.
 const NAMED: usize = 20;
 
@@ -23,7 +25,9 @@ pub(super) fn select(json: &str, client: &str) -> Result<String, String> {
     let named = peers.iter().any(|peer| is_name(&peer["name"]));
     let is_it = |number: &Value, name: &Value| if named { is_name(name) } else { is_number(number) };
     if !peers.iter().any(|peer| is_it(&peer["number"], &peer["name"])) {
-        return Err(nobody(client, peers));
+        let nobody = nobody(client, peers);
+        let last = answer["events"].as_array().and_then(|events| last_of(client, events));
+        return Err(nobody + &last.unwrap_or_default());
     }
     peers.retain(|peer| is_it(&peer["number"], &peer["name"]));
     if let Some(events) = answer.get_mut("events").and_then(Value::as_array_mut) {
@@ -46,6 +50,13 @@ fn nobody(client: &str, peers: &[Value]) -> String {
         all => ("clients", format!(" and {} more", all - NAMED)),
     };
     format!("there is no client {client:?}, but {there} {}{more}", named.join(", "))
+}
+
+/// What was told last of a client that has gone: how, in most cases.
+fn last_of(client: &str, events: &[Value]) -> Option<String> {
+    let last = events.iter().rfind(|event| event["peer_name"].as_str() == Some(client))?;
+    let (ago, text) = (time(last["ago_s"].as_f64()?), last["text"].as_str()?);
+    Some(format!("; the last of {client:?}, {ago} ago: {text}"))
 }
 
 #[cfg(test)]
@@ -111,6 +122,22 @@ mod tests {
         let many: Vec<_> = (0..4_096).map(|number| (number, Some("a-name-of-twenty-five-letters"))).collect();
         let text = error(&many);
         assert!(text.ends_with("19 (a-name-of-twenty-five-letters) and 4076 more"), "{text}");
+    }
+
+    #[test]
+    fn of_a_client_that_has_gone_the_last_event_is_told() {
+        let mut answer: Value = serde_json::from_str(&answer(&[(0, Some("home"))])).expect("JSON");
+        let event = |text: &str, name: Option<&str>, ago_s: f64| serde_json::json!({ "text": text, "peer": null, "peer_name": name, "peer_gone": name.is_some(), "ago_s": ago_s });
+        answer["events"] = serde_json::json!([
+            event("it is silent", Some("boat"), 720.0),
+            event("it is forgotten", Some("boat"), 420.0),
+            event("reload", None, 3.0),
+            event("another one", Some("cabin"), 2.0),
+        ]);
+        let error = |client| select(&answer.to_string(), client).expect_err("it is not there");
+        let nobody = |client: &str| format!("there is no client {client:?}, but client 0 (home)");
+        assert_eq!(error("boat"), nobody("boat") + "; the last of \"boat\", 7 min ago: it is forgotten");
+        assert_eq!(error("late"), nobody("late"));
     }
 
     #[test]

@@ -112,6 +112,22 @@ fn an_mpserver_shows_many_clients_at_a_glance_and_one_in_full() {
     let _late = start(5, "late");
     assert!(poll_until(PATIENCE, || watch.output().contains(" (late): heard ")), "{}", watch.output());
     assert!(!watch.output().contains("(home): heard"), "{}", watch.output());
+
+    // How one has gone is told to who asks for it.
+    let others: Vec<_> = file.iter().filter(|line| !line.starts_with("boat ")).map(String::as_str).collect();
+    setup.write("keys", &(others.join("\n") + "\n"));
+    mpserver.signal("HUP");
+    mpserver.wait_for_lines(1, " (boat) is out: ");
+    let mut said = String::new();
+    // The watch may just have been answered; what it was told serves others for a moment.
+    let is_gone = || {
+        let gone = status(&mpserver, Program::Mpserver, &["--client", "boat"]);
+        said = gone.stderr;
+        gone.code == Some(1)
+    };
+    assert!(poll_until(PATIENCE, is_gone), "{said}");
+    let last = format!(" ago: client {number} (boat) is out: its key is none of the file's any more\n");
+    assert!(said.contains("; the last of \"boat\", ") && said.ends_with(&last), "{said}");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use mptunnel::tunnel::chronicle::Kind;
 use mptunnel::tunnel::snapshot::WholeView;
 
 use super::lab::{Lab, Side, Version, service_address};
@@ -66,6 +67,11 @@ fn what_crosses_whole_is_found_where_routers_say_nothing(test: &str, version: Ve
         }
         let bridge = format!("on the way to bridge {}, which takes up to {len} whole", ways[path - 1]);
         assert!(client.log().contains(&bridge), "no {bridge:?} in\n{}", client.log());
+    }
+    for snapshot in snapshots(&lab) {
+        let cuts: Vec<_> = snapshot.events.iter().filter(|event| event.kind == Kind::Cut).collect();
+        let of_the_one = cuts.iter().all(|event| event.peer == Some(snapshot.peers[0].number));
+        assert!(cuts.len() == MTUS.len() && of_the_one, "{cuts:?}");
     }
     stream.finish_complete();
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mptunnel::tunnel::chronicle::Kind;
 use mptunnel::tunnel::link::{Bind, Event, SocketId, Uplink};
 use mptunnel::tunnel::role::{Bridge, ClientRole, Config};
 use mptunnel::tunnel::{LISTENER, Tunnel};
@@ -84,6 +85,9 @@ fn a_missing_uplink_is_looked_for_every_second_for_as_long_as_it_takes() {
     let expected: Vec<_> = [0].into_iter().chain(0..=200).collect();
     assert_eq!(times, expected);
     assert_eq!(lonely.closed.len(), times.len(), "none is left open");
+    let events = lonely.tunnel.snapshot(lonely.now).events;
+    let told: Vec<_> = events.iter().filter(|event| event.kind == Kind::Uplink).collect();
+    assert!(!told.is_empty() && told.iter().all(|event| event.peer == Some(0)), "{told:?}");
     lonely.there = true;
     lonely.run_for(SECOND);
     assert_eq!(lonely.opened.len(), times.len() + 1);
