@@ -108,6 +108,8 @@ fn scenarios() {
             (Down, &[1, 0]),
             (Probe, &[1, 0, 0, 3, 1]),
             (Probe, &[1, 0, 39, 0xff, 0]),
+            (Probe, &[1, 0, 0, 4, 2]),
+            (Probe, &[1, 0, 0xff, 5, 2]),
         ];
         seed(&format!("{name}-insider"), mode | CONNECTED, insider);
     }
@@ -129,6 +131,11 @@ fn scenarios() {
         "silent",
         KEYED | CONNECTED,
         &[(Up, &[0, 40]), (Sleep, &[second + 1]), (Sleep, &[14]), (Up, &[0, 40])],
+    );
+    seed(
+        "ends",
+        KEYED | CONNECTED,
+        &[(Up, &[0, 40]), (Restart, &[2]), (Run, &[9]), (Up, &[0, 40]), (Restart, &[2])],
     );
     seed("restarts", KEYED | CONNECTED, &[(Restart, &[1]), (Up, &[0, 40]), (Run, &[9]), (Restart, &[0])]);
     seed("moved", KEYED | CONNECTED, &[(Rebind, &[]), (Run, &[9]), (Down, &[0, 40]), (Repeat, &[0, 1])]);

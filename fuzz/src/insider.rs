@@ -27,6 +27,18 @@ pub const NAMES: u8 = 3;
 /// What its datagrams have for a name as long as there is none.
 pub const NOBODY: u8 = u8::MAX;
 
+/// What an insider says in a probe or a reply.
+pub struct Spoken {
+    /// Of which path.
+    pub path: u8,
+    /// Its number there, from which all follows that is not said here.
+    pub number: u32,
+    /// Whether it has the last token received.
+    pub returns: bool,
+    /// Whether it says that the path is not used any more.
+    pub leaves: bool,
+}
+
 /// See the module.
 pub struct Insider {
     encrypt: bool,
@@ -104,6 +116,9 @@ impl Insider {
                 };
                 let proven =
                     |(address, token): &(SocketAddr, u64)| *address == at && self.returned.contains(token);
+                if reply.left {
+                    return;
+                }
                 assert!(!reply.validated || self.received.iter().any(proven), "{at} was never proven");
                 self.received.insert((at, reply.token.0));
                 self.token = reply.token;
@@ -129,8 +144,9 @@ impl Insider {
         self.name = None;
     }
 
-    /// A probe, or a reply, that says what it likes; with `returns`, it has the last token received.
-    pub fn control(&mut self, name: u8, path: u8, number: u32, returns: bool) -> Option<Vec<u8>> {
+    /// A probe, or a reply, that says what it likes.
+    pub fn control(&mut self, name: u8, spoken: Spoken) -> Option<Vec<u8>> {
+        let Spoken { path, number, returns, leaves: left } = spoken;
         let session = self.session.as_mut()?;
         let token = if returns { self.token } else { PathToken(number.into()) };
         self.returned.insert(token.0);
@@ -147,7 +163,7 @@ impl Insider {
         let [a, b, c, d] = number.to_be_bytes();
         let whole = Whole { known: u16::from_be_bytes([a, b]), attempt: c, heard: d, arrived: returns };
         let control =
-            Control { client, path, validated: returns, number, count, token, clock, advice, whole };
+            Control { client, path, left, validated: returns, number, count, token, clock, advice, whole };
         let mut packet = Vec::new();
         session.seal_padded(kind, control, CONTROL_PACKET_LEN + padding, &mut packet);
         Some(packet)

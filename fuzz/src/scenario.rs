@@ -6,6 +6,7 @@ use std::time::Duration;
 use mptunnel::tunnel::flow::MAX_FLOWS;
 use mptunnel::tunnel::wire::SessionId;
 
+use crate::insider::Spoken;
 use crate::setup::Setup;
 use crate::world::{CLIENT, End, SERVER, World};
 
@@ -202,9 +203,9 @@ impl Player<'_> {
             }
             Step::FailSockets => self.world.failing = self.octet()? % 4,
             Step::Restart => {
-                let end = self.end()?;
+                let how = self.octet()?;
                 self.work(HANDSHAKE)?;
-                self.world.restart(end);
+                self.world.restart([CLIENT, SERVER][usize::from(how % 2)], how & 2 != 0);
             }
             Step::Rebind => self.world.rebind(),
             Step::Flood => {
@@ -226,9 +227,13 @@ impl Player<'_> {
                 // The last number of all is one of them.
                 let number = (number as i8).into();
                 let number: i32 = number;
-                if let Some(probe) =
-                    self.world.insider.control(name, path % 40, number as u32, token & 1 != 0)
-                {
+                let control = Spoken {
+                    path: if path == u8::MAX { path } else { path % 40 },
+                    number: number as u32,
+                    returns: token & 1 != 0,
+                    leaves: token & 2 != 0,
+                };
+                if let Some(probe) = self.world.insider.control(name, control) {
                     self.world.send_inside(from, probe);
                 }
             }

@@ -142,8 +142,12 @@ impl World {
 
     // ---- what happens to the processes ----
 
-    /// Kills a process and starts it again.
-    pub fn restart(&mut self, end: End) {
+    /// Ends a process, in order or not, and starts it again.
+    pub fn restart(&mut self, end: End, in_order: bool) {
+        if in_order {
+            self.ends[end].tunnel.leave();
+            self.flush(end);
+        }
         self.starts += 1;
         self.ends[end] = Process::new(self.instant(), &self.setup, end, self.starts);
         self.asked.retain(|(asker, _)| *asker != end);

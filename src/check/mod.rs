@@ -23,7 +23,7 @@ use crate::tunnel::role::{Bridge, ClientRole, Config, Security};
 use crate::tunnel::snapshot::{PathView, Snapshot, Status};
 
 /// Bridges that are tried at once. Those that work take 3 s and more, and mpserver with `--keys`, which takes sixteen clients of
-/// one name, counts each for 5 s after it was heard last: so it may count three times as many, and an mpclient that runs.
+/// one name, counts one whose last words were lost for 5 s: so it may count three times as many, and an mpclient that runs.
 const AT_ONCE: usize = 5;
 /// A bridge that was not answered by then does not work: ten handshakes were sent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);

@@ -245,6 +245,8 @@ impl EventLoop {
             self.turn(now);
         }
         self.service.stopping();
+        self.tunnel.leave();
+        self.flush(now);
         Ok(())
     }
 

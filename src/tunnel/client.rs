@@ -13,6 +13,7 @@ mod associations;
 mod bridges;
 pub mod flows;
 mod handshakes;
+mod leaving;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ use super::socks5::association::Associations;
 use super::wire::{self, ClientId, Control, Header, Reject, Type, Verdict};
 use flows::{Listener, Reopening};
 use handshakes::Handshakes;
+use leaving::Leaving;
 
 /// A path is called silent no earlier than this long after its last reply.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
@@ -48,6 +50,7 @@ pub struct Client {
     named: u32,
     probing: Probing,
     handshakes: Handshakes,
+    leaving: Leaving,
     housekeeping: Instant,
     /// When the paths are to be chosen anew.
     steer_at: Option<Instant>,
@@ -75,6 +78,7 @@ impl Client {
             named: 0,
             probing: Probing::new(now),
             handshakes: Handshakes::default(),
+            leaving: Leaving::default(),
             housekeeping: now,
             steer_at: None,
             machine: role.machine,
@@ -176,6 +180,7 @@ impl Client {
         let control = Control {
             client: self.id,
             path: path as u8,
+            left: false,
             validated: false,
             number: probe.number,
             count: probe.count,
@@ -189,6 +194,7 @@ impl Client {
             fabric.outbox.push(To::Whole(link), |out| session.seal_padded(Type::Probe, control, len, out));
         }
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
+        self.tell_of_left_paths(link, fabric);
     }
 
     /// Takes a reply.
@@ -208,6 +214,12 @@ impl Client {
             return Err(Reject::Copy);
         }
         let path = usize::from(control.path);
+        if control.left {
+            self.leaving.end(path);
+            peer.heard = now;
+            return Ok(());
+        }
+        self.leaving.tried();
         // Where a bridge was taken out, its last replies may still be under way.
         let way = self.ways.get_mut(path).and_then(Option::as_mut).ok_or(Reject::Malformed)?;
         if padded {

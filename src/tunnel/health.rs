@@ -54,11 +54,10 @@ impl fmt::Display for Health {
 impl Tunnel {
     /// How it is doing at `now`.
     pub fn health(&self, now: Instant) -> Health {
-        let peers = &self.fabric.peers;
         let up = self.up(now);
         match &self.side {
             Side::Client(client) => Health::Client { bridges: client.bridge_count(), up },
-            Side::Server(_) => Health::Server { clients: peers.len(), up },
+            Side::Server(_) => Health::Server { clients: self.peers().count(), up },
         }
     }
 }

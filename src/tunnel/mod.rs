@@ -304,6 +304,16 @@ impl Tunnel {
         }
     }
 
+    /// The program ends: a client tells its server, so that it is not taken for one that has lost all its
+    /// paths. Nothing else is due any more.
+    pub fn leave(&mut self) {
+        match &mut self.side {
+            Side::Client(client) => client.leave(&mut self.fabric),
+            // Its clients would only ask for it sooner.
+            Side::Server(_) => {}
+        }
+    }
+
     /// When `handle_timeout` is due.
     pub fn poll_timeout(&self) -> Instant {
         self.fabric.timer

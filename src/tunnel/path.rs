@@ -44,11 +44,13 @@ pub struct Path {
     /// When something authentic last came from `link`: a reply at the client, a probe at the
     /// server.
     pub heard: Option<Instant>,
+    /// Whether its client uses it: it was probed, and not left since. Only at the server.
+    pub in_use: bool,
     /// What crosses it in one piece.
     pub mtu: Mtu,
     /// From when on that is looked for; `None` after it was new, moved, or came back, until one is asked for.
     search_from: Option<Instant>,
-    /// One past the highest probe number received. Only at the server, like the rest.
+    /// One past the highest probe number received. Only at the server, like what follows.
     next_number: u32,
     /// The last probe that came over `link`.
     heard_number: Option<u32>,
@@ -146,6 +148,18 @@ impl Path {
         self.mtu.attempt(now, headers, spare)
     }
 
+    /// Its client does not use it any more, as a probe with this number says. Numbers and what was counted go
+    /// on, should it use it again. Returns whether that is news: a path that was probed since is in use.
+    pub fn leave(&mut self, number: u32) -> bool {
+        if !self.in_use || number < self.next_number {
+            return false;
+        }
+        let Self { probes_received, sent, sending, receiving, .. } = std::mem::take(self);
+        let next_number = number.saturating_add(1);
+        *self = Self { next_number, probes_received, sent, sending, receiving, ..Self::default() };
+        true
+    }
+
     /// Takes an authentic probe.
     ///
     /// Only the newest probe says where the path is: an overtaken one is the past. But somebody who
@@ -162,6 +176,7 @@ impl Path {
     /// # Errors
     /// [`Reject::Copy`]: it says nothing new.
     pub fn probed(&mut self, now: Instant, probe: Arrival) -> Result<Probed, Reject> {
+        self.in_use = true;
         if probe.number >= self.next_number {
             self.next_number = probe.number.saturating_add(1);
         }

@@ -46,6 +46,8 @@ pub struct Peer {
     pub since: Instant,
     /// The key that its handshakes are made with.
     pub key: KeyId,
+    /// At a server: whether it has said that it ends. Its flows may be handed on.
+    pub has_left: bool,
     /// At a server: whether it has taken flows over from a process of the same client before it.
     pub has_taken_over: bool,
     /// The client of the two, us or them.
@@ -92,6 +94,7 @@ impl Peer {
             id,
             since: now,
             key,
+            has_left: false,
             has_taken_over: false,
             client,
             sessions: Sessions::default(),
@@ -161,11 +164,11 @@ impl Peer {
         Some(found.len.saturating_sub(self.sessions.current()?.overhead_len()))
     }
 
-    /// How the server sees a path: by the probes that come.
-    pub fn outlook(&self, now: Instant, number: usize) -> Outlook {
-        let link = self.paths[number].link;
+    /// How the server sees a path: by the probes that come. `None` where its client does not use it.
+    pub fn outlook(&self, now: Instant, number: usize) -> Option<Outlook> {
+        let Path { in_use: true, link, .. } = self.paths[number] else { return None };
         let bridge = link.map_or_else(|| "not proven yet".to_owned(), |link| link.remote.to_string());
-        Outlook { bridge, interface: None, rtt: None, signs: self.signs(now, number) }
+        Some(Outlook { bridge, interface: None, rtt: None, signs: self.signs(now, number) })
     }
 
     /// What the server concludes from the probes of a path that come.
@@ -180,11 +183,6 @@ impl Peer {
     /// restart of ours it may have long since.
     fn may_be_idle(&self, now: Instant) -> bool {
         self.active.is_none_or(|active| now.saturating_duration_since(active) + ACTIVE_MARGIN >= IDLE_AFTER)
-    }
-
-    /// Whether datagrams were seen to pass, either way: not with a client that only checks its bridges.
-    pub fn has_carried(&self) -> bool {
-        self.active.is_some()
     }
 
     /// How a path of a server's is doing.

@@ -87,12 +87,14 @@ impl Probing {
     }
 
     /// The path's bridge was taken out. Whichever comes in its place, probes and replies are counted on:
-    /// to the server, it is the same path, and numbers that it has had are copies.
-    pub fn restart(&mut self, path: usize) {
+    /// to the server, it is the same path, and numbers that it has had are copies. Returns the number that
+    /// the next probe would have had, which none will have.
+    pub fn restart(&mut self, path: usize) -> u32 {
         let path = &mut self.paths[path];
         let Prober { next_number, replies_received, .. } = *path;
-        *path = Prober { next_number, replies_received, ..Prober::default() };
+        *path = Prober { next_number: next_number.wrapping_add(1), replies_received, ..Prober::default() };
         path.begin();
+        next_number
     }
 
     /// The path has no socket, which was said: it does not answer.
@@ -396,6 +398,7 @@ mod tests {
         Control {
             client,
             path: 0,
+            left: false,
             validated,
             number,
             count: 0,

@@ -12,6 +12,7 @@
 
 mod flows;
 mod keys;
+mod leaving;
 mod successors;
 mod target;
 
@@ -120,7 +121,7 @@ impl Server {
             self.pending.retain(|_, pending| now < pending.until);
             self.answered.retain(|_, (_, until)| now < *until);
             fabric.expire(now);
-            self.forget_silent_clients(now, fabric);
+            self.forget_gone_clients(now, fabric);
             self.forget_places(fabric);
             self.names_handshakes.expire(now);
             tell_of_silent_paths(now, fabric);
@@ -131,23 +132,6 @@ impl Server {
         }
         let due = [self.target.look_up_at, self.steer_at].into_iter().flatten();
         fabric.timer = due.fold(self.housekeeping, Instant::min);
-    }
-
-    fn forget_silent_clients(&mut self, now: Instant, fabric: &mut Fabric) {
-        let silent = |since| now.saturating_duration_since(since) >= PEER_IDLE;
-        let forgotten: Vec<_> =
-            fabric.peers.iter().filter(|(_, peer)| silent(peer.heard)).map(|(id, _)| PeerId(id)).collect();
-        for id in forgotten {
-            let who = who(&fabric.security.keys, id, fabric.peers[id.0].key);
-            let silent = PEER_IDLE.as_secs();
-            fabric.chronicle.tell_of_others(
-                now,
-                Level::Info,
-                Kind::Disconnected.of(id),
-                format_args!("{who} has been silent for {silent} s and is forgotten"),
-            );
-            self.forget(id, fabric);
-        }
     }
 
     fn forget(&mut self, id: PeerId, fabric: &mut Fabric) {
@@ -230,6 +214,17 @@ impl Server {
                 (self.confirm(now, link, header.session, opened.0.client, fabric)?, opened)
             }
         };
+        if control.left {
+            return if copy {
+                Err(Reject::Copy)
+            } else {
+                self.take_leave(now, id, link, header, control, fabric)
+            };
+        }
+        if fabric.peers[id.0].has_left {
+            // Its last one has overtaken it: it says nothing any more.
+            return Ok(());
+        }
         let number = usize::from(control.path);
         if number >= MAX_PATHS {
             return Err(Reject::PathLimit);
@@ -374,8 +369,6 @@ impl Server {
 /// Says of paths that have fallen silent that they have.
 fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
     for (id, peer) in &mut fabric.peers {
-        // A check's clients have one path each.
-        let carried = peer.has_carried() || peer.paths.len() > 1;
         for number in 0..peer.paths.len() {
             let silent = peer.status(now, number) == Status::Silent;
             let path = &mut peer.paths[number];
@@ -383,13 +376,11 @@ fn tell_of_silent_paths(now: Instant, fabric: &mut Fabric) {
             path.said_silent = true;
             let who = who(&fabric.security.keys, PeerId(id), peer.key);
             let silence = Spoken(now.saturating_duration_since(heard));
-            let check =
-                if carried { "" } else { "; it never carried anything, as where mpclient only checks" };
             fabric.chronicle.tell_of_others(
                 now,
                 Level::Info,
                 Kind::PathSilent.of(PeerId(id)),
-                format_args!("{who}: path {number} is silent: no probe has come for {silence}{check}"),
+                format_args!("{who}: path {number} is silent: no probe has come for {silence}"),
             );
         }
     }

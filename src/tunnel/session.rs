@@ -270,6 +270,7 @@ mod tests {
             let control = Control {
                 client: ClientId(1),
                 path: 2,
+                left: false,
                 validated: false,
                 number: 3,
                 count: 4,

@@ -45,6 +45,7 @@ fn probe() -> Control {
     Control {
         client: ClientId(0x0102_0304_0506_0708),
         path: 2,
+        left: false,
         validated: false,
         number: 5,
         count: 4,
@@ -64,6 +65,12 @@ fn probe() -> Control {
 
 fn reply() -> Control {
     Control { validated: true, count: 6, token: PathToken(0x2122_2324_2526_2728), ..probe() }
+}
+
+/// Path 2 is not used any more.
+fn leave() -> Control {
+    let Control { client, path, .. } = probe();
+    Control { client, path, left: true, number: 6, ..Control::default() }
 }
 
 fn open() -> Open {
@@ -115,6 +122,9 @@ fn made() -> Vectors {
         packet.clear();
         server.seal_control(Type::Reply, reply(), &mut packet);
         put("reply", &packet);
+        packet.clear();
+        client.seal_control(Type::Probe, leave(), &mut packet);
+        put("leave", &packet);
     }
     vectors
 }
@@ -223,11 +233,14 @@ fn the_vectors_on_the_page_are_what_the_code_takes() {
         assert_eq!((header.kind, header.session, header.counter), (Type::Opened, CLIENTS, 0));
         assert_eq!(client.take_opened(header, &mut answer[wire::HEADER_LEN..]), Ok(opened()));
 
-        for (part, kind, expected, opener) in
-            [("probe", Type::Probe, probe(), &mut server), ("reply", Type::Reply, reply(), &mut client)]
-        {
+        let controls = [("probe", probe()), ("reply", reply()), ("leave", leave())];
+        for (part, expected) in controls {
             let mut control = packet(part);
             let header = header_of(&mut control);
+            let (kind, opener) = match part {
+                "reply" => (Type::Reply, &mut client),
+                _ => (Type::Probe, &mut server),
+            };
             assert_eq!(header.kind, kind);
             assert_eq!(opener.open_control(header, &mut control[wire::HEADER_LEN..]), Ok((expected, false)));
         }

@@ -67,13 +67,18 @@ impl Tunnel {
             encryption: fabric.security.encrypt,
             key: !fabric.security.keys.is_none(),
             reload_refused: fabric.reload_refused,
-            peers: fabric.peers.iter().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
+            peers: self.peers().map(|(number, peer)| self.peer_view(now, number, peer)).collect(),
             forwards: self.forward_views(),
             socks5: self.socks5_view(),
             counters: (&fabric.counters).into(),
             holdings: self.holdings(),
             events: self.event_views(now),
         }
+    }
+
+    /// The peers, but for clients that have left.
+    pub(super) fn peers(&self) -> impl Iterator<Item = (usize, &Peer)> {
+        self.fabric.peers.iter().filter(|(_, peer)| !peer.has_left)
     }
 
     /// How many paths are up, of all peers: as many as [`Self::snapshot`] would say.
@@ -169,7 +174,7 @@ impl Tunnel {
     fn path_view(&self, now: Instant, number: usize, peer: &Peer) -> Option<PathView> {
         let outlook = match &self.side {
             Side::Client(client) => client.outlook(now, number, peer)?,
-            Side::Server(_) => peer.outlook(now, number),
+            Side::Server(_) => peer.outlook(now, number)?,
         };
         let steering = &peer.steering;
         let loss = |over| steering.journal().lost_by(now, over, PathSet::one(number)).loss();

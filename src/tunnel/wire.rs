@@ -201,7 +201,7 @@ impl FlowId {
 
 /// Drawn by a client at its start: by it the server knows the client in a new session. As secret as
 /// the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClientId(pub u64);
 
 /// Returned by the receiver of a reply to prove that it is where the reply went.

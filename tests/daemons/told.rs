@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::setup::{KEYED, Setup, V4, lines};
 use crate::lossy_bridge::Faults;
-use crate::process::Running;
+use crate::process::{MPCLIENT, Running, run_with};
 
 fn count(running: &Running, text: &str) -> usize {
     running.log().lines().filter(|line| line.contains(text)).count()
@@ -61,4 +61,25 @@ fn a_bridge_that_cannot_be_sent_to_is_told_once_a_minute() {
     // By then a second socket has been tried.
     mpclient.wait_for_lines(1, "no answer from mpserver through any of 2 bridges");
     assert_eq!(count(&mpclient, &told), 1, "{}", mpclient.log());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_bridge_that_is_taken_out_and_a_client_that_ends_are_told_at_mpserver() {
+    let setup = Setup::new("told-leaving", V4);
+    let bridges = setup.three_bridges(Faults::default());
+    let mpserver = setup.mpserver(KEYED);
+    let mpclient = setup.mpclient(&lines(&bridges), KEYED);
+    mpserver.wait_for_lines(3, "is up from 127.0.0.1:");
+    setup.configure(&lines(&bridges[..2]));
+    mpclient.signal("HUP");
+    mpserver.wait_for_lines(1, "client 0: path 2 was taken out");
+    mpclient.signal("TERM");
+    mpserver.wait_for_lines(1, "client 0 has left");
+    assert_eq!(mpclient.finish().code, Some(0));
+    // A check is a client for each bridge.
+    let checked = run_with(MPCLIENT, &["check", &setup.configure(&lines(&bridges))], KEYED);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    mpserver.wait_for_lines(4, "has left");
+    assert_eq!(count(&mpserver, "silent"), 0, "{}", mpserver.log());
 }

@@ -163,6 +163,15 @@ impl Sim {
         self.kill(client + 1);
     }
 
+    /// Ends a client in order: what it still sends is under way when it is gone. Its applications stay.
+    pub fn stop_client(&mut self, client: usize) {
+        let host = client + 1;
+        let tunnel = self.hosts[host].tunnel.as_mut().expect("the client runs");
+        tunnel.leave();
+        self.flush();
+        self.kill(host);
+    }
+
     fn start(&mut self, host: HostId) {
         let now = self.instant_at(host);
         self.hosts[host].start(now);

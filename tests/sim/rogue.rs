@@ -101,9 +101,16 @@ impl Rogue {
 
     /// A probe for a path, which returns a token.
     pub fn probe(&mut self, path: u8, number: u32, token: PathToken) -> Vec<u8> {
-        let client = self.client;
-        let (count, clock, advice, whole) = Default::default();
-        let control = Control { client, path, validated: false, number, count, token, clock, advice, whole };
+        self.control(Control { path, number, token, ..Control::default() })
+    }
+
+    /// A probe that says that a path is not used any more.
+    pub fn leave(&mut self, path: u8, number: u32) -> Vec<u8> {
+        self.control(Control { path, left: true, number, ..Control::default() })
+    }
+
+    fn control(&mut self, control: Control) -> Vec<u8> {
+        let control = Control { client: self.client, ..control };
         let mut packet = Vec::new();
         self.session().seal_control(Type::Probe, control, &mut packet);
         packet

@@ -37,6 +37,7 @@ fn control(rng: &mut StdRng) -> Control {
     Control {
         client: ClientId(number(rng)),
         path: rng.random(),
+        left: rng.random(),
         validated: rng.random(),
         number: number(rng) as u32,
         count: number(rng) as u32,

@@ -12,6 +12,7 @@ mod forwards;
 mod hostile;
 mod keys;
 mod late;
+mod leaving;
 mod limits;
 mod moments;
 mod names;

@@ -159,23 +159,6 @@ fn both_ends_say_how_fast_and_how_evenly_each_path_goes_each_way() {
 }
 
 #[test]
-fn a_client_that_goes_without_having_carried_anything_is_told_from_one_that_has() {
-    for carries in [true, false] {
-        let mut sim = Setup::paths(&[(20, 0.0)]).connect(7);
-        if carries {
-            sim.streams(APP, 100);
-        }
-        sim.run_for(SECOND * 5);
-        sim.bridges[0].set_dead(true);
-        sim.run_for(SECOND * 10);
-        let [_, server] = sim.snapshots();
-        let silent = server.events.iter().rfind(|event| event.kind == Kind::PathSilent).expect("it is told");
-        let remark = silent.text.ends_with("; it never carried anything, as where mpclient only checks");
-        assert_eq!(remark, !carries, "{}", silent.text);
-    }
-}
-
-#[test]
 fn what_happens_to_a_path_is_told_with_its_reason_and_its_time() {
     let mut sim = Setup::paths(&[(20, 0.0), (40, 0.0)]).connect(7);
     sim.streams(APP, 100);
@@ -281,12 +264,13 @@ fn a_path_is_probing_then_up_then_silent_and_a_name_is_resolving() {
         let path = &snapshot.peers[0].paths[1];
         assert_eq!(path.status, Status::Silent, "{}", snapshot.program.name());
         if snapshot.program == Program::Mpserver {
+            // mpserver knows of no path without an address.
             let overdue: Vec<_> = snapshot.peers[0].paths.iter().map(|path| path.overdue).collect();
             assert!(
                 (24..=30).contains(&overdue[1].expect("it waits for them")),
                 "6 s at 5 a second: {overdue:?}"
             );
-            assert_eq!(overdue[3], None, "a backup's are not counted");
+            assert_eq!(overdue[2..], [None], "a backup's are not counted");
         }
         assert_eq!(path.loss_sent.last_10s, None, "nobody can tell");
     }

@@ -110,7 +110,8 @@ impl Client {
                     way.close(fabric);
                     self.ways[path] = None;
                     fabric.peers[self.peer.0].paths[path].mtu.cuts_told = false;
-                    self.probing.restart(path);
+                    let number = self.probing.restart(path);
+                    self.leaving.begin(path, number);
                     self.relink(path, now, fabric);
                 }
             }
@@ -176,6 +177,7 @@ impl Client {
             fabric.peers[self.peer.0].paths.push(Path::default());
         } else {
             self.ways[path] = way;
+            self.leaving.end(path);
         }
     }
 

@@ -50,15 +50,15 @@ impl NamesHandshakes {
 }
 
 impl Server {
-    /// Sees to it that there is room for one more client with this key: of a name that has enough, the one
-    /// silent longest makes room.
+    /// Sees to it that there is room for one more client with this key: of a name that has enough, one that has
+    /// left makes room, or else the one silent longest.
     pub(super) fn make_room(&mut self, now: Instant, key: KeyId, fabric: &mut Fabric) -> Result<(), Reject> {
         if fabric.security.keys.name(key).is_some() {
             let of_name = || fabric.peers.iter().filter(|(_, peer)| peer.key == key);
             if of_name().count() >= MAX_OF_NAME
-                && let Some((id, oldest)) = of_name().min_by_key(|(_, peer)| peer.heard)
+                && let Some((id, oldest)) = of_name().min_by_key(|(_, peer)| (!peer.has_left, peer.heard))
             {
-                if now.saturating_duration_since(oldest.heard) < SILENT_AFTER {
+                if !oldest.has_left && now.saturating_duration_since(oldest.heard) < SILENT_AFTER {
                     return Err(Reject::PeerLimit);
                 }
                 self.forget(PeerId(id), fabric);
