@@ -4,10 +4,14 @@
 //! Often while data flows, seldom while nothing does, and in a hurry while an answer is late: then
 //! either a packet was lost or the server was, and a few more probes tell which.
 
+mod prober;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::wire::{Control, PathToken};
+use super::wire::Control;
+pub use prober::Probe;
+use prober::{Prober, Rtt};
 
 /// Probes while datagrams flow. With `LOST_AFTER` and one try of a handshake this keeps the
 /// promise that a restarted server is found within a second.
@@ -20,12 +24,6 @@ const PROBE_SILENT: Duration = Duration::from_millis(500);
 pub const PROBE_IDLE: Duration = Duration::from_secs(1);
 /// A probe that must leave at once still waits this long after the one before it.
 const PROBE_GAP: Duration = Duration::from_millis(10);
-/// Such probes in a row.
-const URGENT_PROBES: u32 = 10;
-/// A path that was proven is in doubt after more replies in a row that say it is not.
-const UNPROVEN_REPLIES: u32 = 2;
-/// A probe unanswered for this long counts as lost.
-const PROBE_LIFETIME: Duration = Duration::from_secs(10);
 /// Probes on a backup that carries nothing: as seldom as the NATs on its way allow. 3,456 a day, with
 /// their replies 884,736 octets over IPv4.
 const PROBE_SPARE: Duration = Duration::from_secs(25);
@@ -90,11 +88,7 @@ impl Probing {
     /// to the server, it is the same path, and numbers that it has had are copies. Returns the number that
     /// the next probe would have had, which none will have.
     pub fn restart(&mut self, path: usize) -> u32 {
-        let path = &mut self.paths[path];
-        let Prober { next_number, replies_received, .. } = *path;
-        *path = Prober { next_number: next_number.wrapping_add(1), replies_received, ..Prober::default() };
-        path.begin();
-        next_number
+        self.paths[path].restart()
     }
 
     /// The path has no socket, which was said: it does not answer.
@@ -245,17 +239,6 @@ impl Probing {
     }
 }
 
-/// What a probe says of its path.
-#[derive(Clone, Copy, Debug)]
-pub struct Probe {
-    /// Its number.
-    pub number: u32,
-    /// Replies received so far.
-    pub count: u32,
-    /// The last token received.
-    pub token: PathToken,
-}
-
 /// What became of a path's probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Probes {
@@ -276,122 +259,11 @@ pub struct RoundTrip {
     pub minimum: Duration,
 }
 
-/// One path's numbers and times.
-#[derive(Debug, Default)]
-struct Prober {
-    next_number: u32,
-    unanswered: VecDeque<(u32, Instant)>,
-    replies_received: u32,
-    /// Replies in a row that said that the path is not proven, and probes in a row that were in a
-    /// hurry to bring the token.
-    unproven: u32,
-    hurried: u32,
-    /// When the last probe left.
-    sent: Option<Instant>,
-    token: PathToken,
-    rtt: Rtt,
-    /// Probes in a row that were not answered.
-    lost: u32,
-    up: bool,
-    spread: f64,
-}
-
-impl Prober {
-    fn probe(&mut self, now: Instant, spread: f64) -> Probe {
-        let number = self.next_number;
-        self.next_number = number.wrapping_add(1);
-        self.unanswered.retain(|(_, sent)| now.saturating_duration_since(*sent) < PROBE_LIFETIME);
-        self.unanswered.push_back((number, now));
-        self.sent = Some(now);
-        self.lost = self.lost.saturating_add(1);
-        self.hurried += u32::from(self.urgent());
-        self.spread = spread;
-        Probe { number, count: self.replies_received, token: self.token }
-    }
-
-    /// Takes a reply. Returns when its probe left, if that is still known.
-    fn replied(&mut self, now: Instant, reply: &Control) -> Option<Instant> {
-        self.replies_received = self.replies_received.wrapping_add(1);
-        self.lost = 0;
-        if reply.validated {
-            self.unproven = 0;
-            self.hurried = 0;
-        } else {
-            self.unproven = self.unproven.saturating_add(1);
-        }
-        if reply.validated || self.unproven() {
-            self.token = reply.token;
-        }
-        let at = self.unanswered.iter().position(|(number, _)| *number == reply.number)?;
-        let (_, sent) = self.unanswered.remove(at)?;
-        self.rtt.sample(now.saturating_duration_since(sent));
-        Some(sent)
-    }
-
-    /// How many of the probes that were not answered were sent at this moment or later.
-    fn sent_since(&self, moment: Instant) -> u32 {
-        self.unanswered.iter().rev().take_while(|(_, sent)| *sent >= moment).count() as u32
-    }
-
-    /// Whether the server waits for the path's token. A reply that says so among others that do not
-    /// was sent on by somebody else, and its token is for him.
-    fn unproven(&self) -> bool {
-        self.unproven > UNPROVEN_REPLIES
-    }
-
-    /// Whether the next probe is to bring the token at once. A path that has died, or whose address
-    /// changes with every packet, is never proven; it is not hurried for ever.
-    fn urgent(&self) -> bool {
-        self.unproven() && self.hurried < URGENT_PROBES
-    }
-
-    /// What was proven before no longer counts: the first token is taken.
-    fn begin(&mut self) {
-        self.sent = None;
-        self.unproven = UNPROVEN_REPLIES;
-        self.hurried = 0;
-    }
-}
-
-/// Round-trip time, smoothed as in RFC 6298 section 2.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rtt {
-    smoothed: Option<Duration>,
-    variation: Duration,
-    minimum: Option<Duration>,
-}
-
-impl Rtt {
-    /// Takes one measurement.
-    fn sample(&mut self, rtt: Duration) {
-        self.minimum = Some(self.minimum.map_or(rtt, |minimum| minimum.min(rtt)));
-        match self.smoothed {
-            None => {
-                self.smoothed = Some(rtt);
-                self.variation = rtt / 2;
-            }
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
-                self.smoothed = Some((smoothed * 7 + rtt) / 8);
-            }
-        }
-    }
-
-    /// The smoothed value, after the first measurement.
-    fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
-    }
-
-    /// After this long a reply is late.
-    fn timeout(&self) -> Option<Duration> {
-        self.smoothed.map(|smoothed| smoothed + self.variation * 4)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::prober::URGENT_PROBES;
     use super::*;
-    use crate::tunnel::wire::Clock;
+    use crate::tunnel::wire::{Clock, PathToken};
 
     fn reply(number: u32, validated: bool) -> Control {
         let client = crate::tunnel::wire::ClientId(0);
@@ -407,20 +279,6 @@ mod tests {
             advice: Default::default(),
             whole: Default::default(),
         }
-    }
-
-    #[test]
-    fn smoothed_rtt_follows_rfc_6298() {
-        let mut rtt = Rtt::default();
-        rtt.sample(Duration::from_millis(100));
-        assert_eq!(
-            (rtt.smoothed, rtt.variation),
-            (Some(Duration::from_millis(100)), Duration::from_millis(50))
-        );
-        rtt.sample(Duration::from_millis(180));
-        assert_eq!(rtt.smoothed, Some(Duration::from_millis(110)));
-        assert_eq!(rtt.variation, Duration::from_micros(57_500));
-        assert_eq!(rtt.minimum, Some(Duration::from_millis(100)));
     }
 
     #[test]
