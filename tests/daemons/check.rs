@@ -158,7 +158,7 @@ fn where_mpserver_takes_no_further_client_of_the_name_it_tells_that_the_handshak
         let text = format!("{}\nlisten = {}\n", bridges[0], free_address());
         Running::start(MPCLIENT, &[&setup.write(&format!("{number}.conf"), &text)], KEYED)
     });
-    let _clients: Vec<_> = clients.collect();
+    let clients: Vec<_> = clients.collect();
     mpserver.wait_for_lines(16, "(home) has connected from ");
     let finished = check(&setup, &bridges, KEYED);
     assert_says(
@@ -177,6 +177,14 @@ fn where_mpserver_takes_no_further_client_of_the_name_it_tells_that_the_handshak
         1,
         "is refused: there are 4096 clients, or 16 of its name that are heard, the limits",
     );
+    // One that goes on says the same, and is let in as soon as another one ends.
+    let mpclient = setup.mpclient(&bridges, KEYED);
+    mpclient.wait_for_lines(
+        1,
+        "no answer to a probe through the one bridge for 3 s, though mpserver answers handshakes: ",
+    );
+    clients[3].signal("TERM");
+    mpclient.wait_for_lines(1, "connected to mpserver");
 }
 
 /// A bridge that passes whatever goes to mpserver, and of what comes back the answers to handshakes alone.

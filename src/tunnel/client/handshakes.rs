@@ -13,7 +13,7 @@ use crate::tunnel::link::Link;
 use crate::tunnel::outbox::To;
 use crate::tunnel::probing::Phase;
 use crate::tunnel::session::Session;
-use crate::tunnel::silence::Silence;
+use crate::tunnel::silence::{Missing, Silence};
 use crate::tunnel::wire::{Reject, SessionId};
 
 /// New keys are asked for when the old ones are this old: early enough before
@@ -64,6 +64,8 @@ struct Trying {
     why: Why,
     /// When something authentic last came from the server before.
     heard: Instant,
+    /// Whether it has answered a handshake since.
+    is_answered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +147,7 @@ impl Client {
         self.handshakes.current =
             Some(Handshake { initiator, since: now, attempts: 0, sent: now, next: now, why });
         let heard = fabric.peers[self.peer.0].heard;
-        self.handshakes.trying.get_or_insert(Trying { since: now, why, heard });
+        self.handshakes.trying.get_or_insert(Trying { since: now, why, heard, is_answered: false });
     }
 
     fn send_init(&mut self, now: Instant, fabric: &mut Fabric) {
@@ -165,10 +167,13 @@ impl Client {
 
     fn complain(&mut self, now: Instant, fabric: &mut Fabric) {
         let bridges = self.ways.iter().flatten().count();
-        let Handshakes { trying: Some(Trying { since, .. }), silence, .. } = &mut self.handshakes else {
+        let Handshakes { trying: Some(Trying { since, is_answered, .. }), silence, .. } =
+            &mut self.handshakes
+        else {
             return;
         };
-        if let Some(text) = silence.complaint(now, *since, bridges, &fabric.security) {
+        let missing = if *is_answered { Missing::Probes } else { Missing::All };
+        if let Some(text) = silence.complaint(now, *since, missing, bridges, &fabric.security) {
             fabric.chronicle.tell(now, Level::Warn, Kind::Disconnected.of(self.peer), text);
         }
     }
@@ -200,6 +205,7 @@ impl Client {
         self.handshakes.proof =
             Some(Proof { late_at: now + self.probing.patience().max(2 * took), by: now + CONFIRM_WITHIN });
         self.handshakes.current = None;
+        self.handshakes.trying.iter_mut().for_each(|trying| trying.is_answered = true);
         let session = Session::new(now, &keys, fabric.security.encrypt);
         fabric.routes.insert(keys.local_id, self.peer);
         let peer = &mut fabric.peers[self.peer.0];
