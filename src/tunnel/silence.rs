@@ -48,7 +48,8 @@ impl Silence {
         if missing == Missing::Probes {
             // So it runs, and the key and the encryption are right.
             return Some(format!(
-                "no answer to a probe through {bridges} for {}, though mpserver answers handshakes: it takes no                  further client (its log tells if it does not), or what follows a handshake is lost; trying on",
+                "no answer to a probe through {bridges} for {}, though mpserver answers handshakes: it takes no \
+                 further client (its log tells if it does not), or what follows a handshake is lost; trying on",
                 Spoken(silence)
             ));
         }
@@ -147,8 +148,8 @@ mod tests {
     fn a_server_that_answers_handshakes_alone_is_not_said_to_be_away() {
         let begin = begin();
         let line = Silence::default().complaint(begin + COMPLAIN_AFTER, begin, Missing::Probes, 3, &SECURITY);
-        let begins =
-            "no answer to a probe through any of 3 bridges for 3 s, though mpserver answers handshakes: ";
+        let begins = "no answer to a probe through any of 3 bridges for 3 s, though mpserver answers handshakes: \
+                      it takes no further client (";
         assert!(line.as_ref().is_some_and(|line| line.starts_with(begins)), "{line:?}");
     }
 

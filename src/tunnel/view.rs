@@ -99,7 +99,10 @@ impl Tunnel {
         let view = |(number, Entry { at, kind, whom, text }): (u64, &Entry)| {
             let (peer, name) = match whom {
                 Whom::Nobody => (None, None),
-                Whom::Peer(PeerId(number)) => (Some(*number), self.name_of(&self.fabric.peers[*number])),
+                Whom::Peer(PeerId(number)) => {
+                    let peer = &self.fabric.peers[*number];
+                    ((!peer.has_left).then_some(*number), self.name_of(peer))
+                }
                 Whom::Gone(name) => (None, name.as_deref()),
             };
             EventView {
@@ -109,7 +112,7 @@ impl Tunnel {
                 kind: *kind,
                 peer,
                 peer_name: name.map(str::to_owned),
-                peer_gone: matches!(whom, Whom::Gone(_)),
+                peer_gone: *whom != Whom::Nobody && peer.is_none(),
                 text: text.clone(),
             }
         };

@@ -93,6 +93,10 @@ fn a_client_that_ends_is_gone_at_once_and_forgotten_soon() {
             (1, 1)
         );
         assert_eq!(told(&sim, Kind::PathSilent, "client 0: path 0 is silent"), 0);
+        let events = sim.server().snapshot(sim.instant()).events;
+        assert!(
+            events.iter().filter(|event| event.text.starts_with("client 0")).all(|event| event.peer_gone)
+        );
         // The flow of its application stays for as long as any that is idle, and the client with it.
         sim.run_for(310 * SECOND);
         assert_eq!(sim.server().holdings().peers, 0);

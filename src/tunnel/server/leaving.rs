@@ -40,7 +40,6 @@ impl Server {
                 }
                 let text = format_args!("{who} has left");
                 fabric.chronicle.tell_of_others(now, Level::Info, Kind::Disconnected.of(id), text);
-                fabric.chronicle.forget(id, fabric.security.keys.name(peer.key));
             }
         } else {
             let number = usize::from(control.path);
