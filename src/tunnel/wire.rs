@@ -43,16 +43,16 @@
 //!
 //! Octets named 0 are sent as 0 and ignored when received: room for what comes later.
 
-use serde::{Deserialize, Serialize};
-
 use super::aead::{NONCE_LEN, TAG_LEN};
 use super::keyring::{KEY_ID_LEN, KeyId};
 
 pub mod control;
 pub mod open;
+mod reject;
 
 pub use control::{Advice, CONTROL_LEN, Clock, Control, PADDED_PACKET_LEN, Spread, Whole};
 pub use open::{Label, NAME_LEN_MAX, OPENED_LEN, Open, Opened, Verdict};
+pub use reject::Reject;
 
 /// The protocol's version, in every init.
 pub const VERSION: u8 = 1;
@@ -100,91 +100,6 @@ pub const fn init_payload_len(keyed: bool) -> usize {
 }
 /// Octets of the payload in the second Noise message.
 pub const RESPONSE_PAYLOAD_LEN: usize = RESPONSE_LEN - RESPONSE_HEADER_LEN - EPHEMERAL_LEN - TAG_LEN;
-
-/// Why a packet or a datagram was not taken. Each has its counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reject {
-    /// A copy of a packet that came over another path, or a replay.
-    Copy,
-    /// Further back than the replay window.
-    TooOld,
-    /// Not of this protocol: wrong length or type, or a type that this end never receives.
-    Malformed,
-    /// For a session that is not known here.
-    UnknownSession,
-    /// Changed on the way, or not made with the session's key.
-    Forged,
-    /// Data in a session that its client has not confirmed yet.
-    Unconfirmed,
-    /// A handshake of another protocol version.
-    OtherVersion,
-    /// A handshake that wants encryption, or a key, where this end has none, or the reverse.
-    OtherMode,
-    /// A handshake made with another key.
-    OtherKey,
-    /// More half-open handshakes than the limit.
-    HandshakeLimit,
-    /// Handshakes come faster than they are answered.
-    HandshakeRate,
-    /// More clients than the limit.
-    PeerLimit,
-    /// A path number beyond the limit.
-    PathLimit,
-    /// More flows than the limit.
-    FlowLimit,
-    /// A datagram on a flow's socket that does not come from the target, or for a flow that has
-    /// ended, or that nobody has asked for.
-    UnknownFlow,
-    /// A datagram that is larger than the tunnel carries.
-    TooLarge,
-    /// The datagram waiting longest, pushed out while there is no session or no usable path.
-    QueueFull,
-    /// The target's name has no address yet.
-    NoTarget,
-    /// For a target that mpserver is not told to allow.
-    NotAllowed,
-    /// No socket towards the target could be opened.
-    NoSocket,
-    /// SOCKS5: a datagram from another address than the association's client, or another port.
-    OtherSender,
-    /// SOCKS5: a part of a datagram.
-    Fragment,
-    /// SOCKS5: a datagram without a header that can be read, or without a target that can be sent to.
-    NoHeader,
-}
-
-impl Reject {
-    /// How many reasons there are.
-    pub const COUNT: usize = Reject::NoHeader as usize + 1;
-
-    /// All of them, in order.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Copy,
-        Self::TooOld,
-        Self::Malformed,
-        Self::UnknownSession,
-        Self::Forged,
-        Self::Unconfirmed,
-        Self::OtherVersion,
-        Self::OtherMode,
-        Self::OtherKey,
-        Self::HandshakeLimit,
-        Self::HandshakeRate,
-        Self::PeerLimit,
-        Self::PathLimit,
-        Self::FlowLimit,
-        Self::UnknownFlow,
-        Self::TooLarge,
-        Self::QueueFull,
-        Self::NoTarget,
-        Self::NotAllowed,
-        Self::NoSocket,
-        Self::OtherSender,
-        Self::Fragment,
-        Self::NoHeader,
-    ];
-}
 
 /// Names a session at the end that drew the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -394,11 +309,6 @@ fn number(octets: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_reason_is_in_the_list_of_all_at_its_place() {
-        assert!(Reject::ALL.iter().enumerate().all(|(place, reject)| *reject as usize == place));
-    }
 
     #[test]
     fn a_header_is_thirteen_octets_in_network_order() {
