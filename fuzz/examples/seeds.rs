@@ -109,7 +109,7 @@ fn scenarios() {
             (Probe, &[1, 0, 0, 3, 1]),
             (Probe, &[1, 0, 39, 0xff, 0]),
             (Probe, &[1, 0, 0, 4, 2]),
-            (Probe, &[1, 0, 0xff, 5, 2]),
+            (Probe, &[1, 0, 0, 5, 4]),
         ];
         seed(&format!("{name}-insider"), mode | CONNECTED, insider);
     }

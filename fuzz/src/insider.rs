@@ -37,6 +37,8 @@ pub struct Spoken {
     pub returns: bool,
     /// Whether it says that the path is not used any more.
     pub leaves: bool,
+    /// Whether it says that it ends.
+    pub ends: bool,
 }
 
 /// See the module.
@@ -146,7 +148,7 @@ impl Insider {
 
     /// A probe, or a reply, that says what it likes.
     pub fn control(&mut self, name: u8, spoken: Spoken) -> Option<Vec<u8>> {
-        let Spoken { path, number, returns, leaves: left } = spoken;
+        let Spoken { path, number, returns, leaves: left, ends: ended } = spoken;
         let session = self.session.as_mut()?;
         let token = if returns { self.token } else { PathToken(number.into()) };
         self.returned.insert(token.0);
@@ -162,8 +164,19 @@ impl Insider {
         let (count, clock) = (!number, Clock(number.rotate_left(7)));
         let [a, b, c, d] = number.to_be_bytes();
         let whole = Whole { known: u16::from_be_bytes([a, b]), attempt: c, heard: d, arrived: returns };
-        let control =
-            Control { client, path, left, validated: returns, number, count, token, clock, advice, whole };
+        let control = Control {
+            client,
+            path,
+            left,
+            ended,
+            validated: returns,
+            number,
+            count,
+            token,
+            clock,
+            advice,
+            whole,
+        };
         let mut packet = Vec::new();
         session.seal_padded(kind, control, CONTROL_PACKET_LEN + padding, &mut packet);
         Some(packet)

@@ -228,10 +228,11 @@ impl Player<'_> {
                 let number = (number as i8).into();
                 let number: i32 = number;
                 let control = Spoken {
-                    path: if path == u8::MAX { path } else { path % 40 },
+                    path: path % 40,
                     number: number as u32,
                     returns: token & 1 != 0,
                     leaves: token & 2 != 0,
+                    ends: token & 4 != 0,
                 };
                 if let Some(probe) = self.world.insider.control(name, control) {
                     self.world.send_inside(from, probe);

@@ -145,7 +145,8 @@ impl World {
     /// Ends a process, in order or not, and starts it again.
     pub fn restart(&mut self, end: End, in_order: bool) {
         if in_order {
-            self.ends[end].tunnel.leave();
+            let now = self.instant();
+            self.ends[end].tunnel.leave(now);
             self.flush(end);
         }
         self.starts += 1;

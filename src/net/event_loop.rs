@@ -245,7 +245,7 @@ impl EventLoop {
             self.turn(now);
         }
         self.service.stopping();
-        self.tunnel.leave();
+        self.tunnel.leave(now);
         self.flush(now);
         Ok(())
     }

@@ -32,8 +32,6 @@ pub enum Kind {
     PathSilent,
     /// A path comes from another address.
     PathMoved,
-    /// A client has taken a path's bridge out.
-    PathLeft,
     /// Datagrams are cut into fragments on a path.
     Cut,
     /// An uplink is missing.

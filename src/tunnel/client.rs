@@ -181,6 +181,7 @@ impl Client {
             client: self.id,
             path: path as u8,
             left: false,
+            ended: false,
             validated: false,
             number: probe.number,
             count: probe.count,
@@ -194,7 +195,7 @@ impl Client {
             fabric.outbox.push(To::Whole(link), |out| session.seal_padded(Type::Probe, control, len, out));
         }
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
-        self.tell_of_left_paths(link, fabric);
+        self.tell_of_left_paths(now, link, fabric);
     }
 
     /// Takes a reply.
@@ -215,11 +216,15 @@ impl Client {
         }
         let path = usize::from(control.path);
         if control.left {
-            self.leaving.end(path);
+            self.leaving.confirmed(path, control.number);
             peer.heard = now;
             return Ok(());
         }
         self.leaving.tried();
+        if self.leaving.has(path) {
+            // A server that does not know what a path is left by takes that for a probe.
+            return Ok(());
+        }
         // Where a bridge was taken out, its last replies may still be under way.
         let way = self.ways.get_mut(path).and_then(Option::as_mut).ok_or(Reject::Malformed)?;
         if padded {

@@ -306,9 +306,9 @@ impl Tunnel {
 
     /// The program ends: a client tells its server, so that it is not taken for one that has lost all its
     /// paths. Nothing else is due any more.
-    pub fn leave(&mut self) {
+    pub fn leave(&mut self, now: Instant) {
         match &mut self.side {
-            Side::Client(client) => client.leave(&mut self.fabric),
+            Side::Client(client) => client.leave(now, &mut self.fabric),
             // Its clients would only ask for it sooner.
             Side::Server(_) => {}
         }

@@ -44,13 +44,14 @@ pub struct Path {
     /// When something authentic last came from `link`: a reply at the client, a probe at the
     /// server.
     pub heard: Option<Instant>,
-    /// Whether its client uses it: it was probed, and not left since. Only at the server.
+    /// Whether its client uses it: a probe has come, and none since says that it was left. Only at the server.
     pub in_use: bool,
     /// What crosses it in one piece.
     pub mtu: Mtu,
     /// From when on that is looked for; `None` after it was new, moved, or came back, until one is asked for.
     search_from: Option<Instant>,
-    /// One past the highest probe number received. Only at the server, like what follows.
+    /// One past the highest probe number received. Only at the server, like what follows up to
+    /// [`Self::said_silent`].
     next_number: u32,
     /// The last probe that came over `link`.
     heard_number: Option<u32>,
@@ -149,15 +150,17 @@ impl Path {
     }
 
     /// Its client does not use it any more, as a probe with this number says. Numbers and what was counted go
-    /// on, should it use it again. Returns whether that is news: a path that was probed since is in use.
+    /// on, should it use it again, which takes a probe with a higher number. Returns whether it was in use until
+    /// now; it stays so if a probe has come that was sent later.
     pub fn leave(&mut self, number: u32) -> bool {
-        if !self.in_use || number < self.next_number {
+        if number < self.next_number {
             return false;
         }
+        let was_in_use = self.in_use;
         let Self { probes_received, sent, sending, receiving, .. } = std::mem::take(self);
         let next_number = number.saturating_add(1);
         *self = Self { next_number, probes_received, sent, sending, receiving, ..Self::default() };
-        true
+        was_in_use
     }
 
     /// Takes an authentic probe.
@@ -176,8 +179,9 @@ impl Path {
     /// # Errors
     /// [`Reject::Copy`]: it says nothing new.
     pub fn probed(&mut self, now: Instant, probe: Arrival) -> Result<Probed, Reject> {
-        self.in_use = true;
         if probe.number >= self.next_number {
+            // What was under way when the path was left has a lower one.
+            self.in_use |= !probe.copy;
             self.next_number = probe.number.saturating_add(1);
         }
         let newest = probe.number.saturating_add(1) == self.next_number;

@@ -46,8 +46,8 @@ pub struct Peer {
     pub since: Instant,
     /// The key that its handshakes are made with.
     pub key: KeyId,
-    /// At a server: whether it has said that it ends. Its flows may be handed on.
-    pub has_left: bool,
+    /// At a server: when it has said that it ends. Its flows may be handed on.
+    pub left: Option<Instant>,
     /// At a server: whether it has taken flows over from a process of the same client before it.
     pub has_taken_over: bool,
     /// The client of the two, us or them.
@@ -94,7 +94,7 @@ impl Peer {
             id,
             since: now,
             key,
-            has_left: false,
+            left: None,
             has_taken_over: false,
             client,
             sessions: Sessions::default(),

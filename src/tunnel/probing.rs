@@ -91,6 +91,11 @@ impl Probing {
         self.paths[path].restart()
     }
 
+    /// The number that the path's next probe will have.
+    pub fn next_number(&self, path: usize) -> u32 {
+        self.paths[path].next_number
+    }
+
     /// The path has no socket, which was said: it does not answer.
     pub fn gone(&mut self, path: usize) {
         self.paths[path].up = false;
@@ -271,6 +276,7 @@ mod tests {
             client,
             path: 0,
             left: false,
+            ended: false,
             validated,
             number,
             count: 0,

@@ -214,15 +214,18 @@ impl Server {
                 (self.confirm(now, link, header.session, opened.0.client, fabric)?, opened)
             }
         };
-        if control.left {
+        if control.left || control.ended {
             return if copy {
                 Err(Reject::Copy)
             } else {
                 self.take_leave(now, id, link, header, control, fabric)
             };
         }
-        if fabric.peers[id.0].has_left {
-            // Its last one has overtaken it: it says nothing any more.
+        if fabric.peers[id.0].left.is_some() {
+            // Its last words have overtaken it, most likely.
+            if !copy {
+                fabric.peers[id.0].heard = now;
+            }
             return Ok(());
         }
         let number = usize::from(control.path);

@@ -271,6 +271,7 @@ mod tests {
                 client: ClientId(1),
                 path: 2,
                 left: false,
+                ended: false,
                 validated: false,
                 number: 3,
                 count: 4,

@@ -46,6 +46,7 @@ fn probe() -> Control {
         client: ClientId(0x0102_0304_0506_0708),
         path: 2,
         left: false,
+        ended: false,
         validated: false,
         number: 5,
         count: 4,

@@ -78,7 +78,7 @@ impl Tunnel {
 
     /// The peers, but for clients that have left.
     pub(super) fn peers(&self) -> impl Iterator<Item = (usize, &Peer)> {
-        self.fabric.peers.iter().filter(|(_, peer)| !peer.has_left)
+        self.fabric.peers.iter().filter(|(_, peer)| peer.left.is_none())
     }
 
     /// How many paths are up, of all peers: as many as [`Self::snapshot`] would say.
@@ -101,7 +101,7 @@ impl Tunnel {
                 Whom::Nobody => (None, None),
                 Whom::Peer(PeerId(number)) => {
                     let peer = &self.fabric.peers[*number];
-                    ((!peer.has_left).then_some(*number), self.name_of(peer))
+                    (peer.left.is_none().then_some(*number), self.name_of(peer))
                 }
                 Whom::Gone(name) => (None, name.as_deref()),
             };

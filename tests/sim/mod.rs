@@ -166,8 +166,9 @@ impl Sim {
     /// Ends a client in order: what it still sends is under way when it is gone. Its applications stay.
     pub fn stop_client(&mut self, client: usize) {
         let host = client + 1;
+        let now = self.instant_at(host);
         let tunnel = self.hosts[host].tunnel.as_mut().expect("the client runs");
-        tunnel.leave();
+        tunnel.leave(now);
         self.flush();
         self.kill(host);
     }

@@ -109,6 +109,11 @@ impl Rogue {
         self.control(Control { path, left: true, number, ..Control::default() })
     }
 
+    /// A probe that says that its client ends.
+    pub fn end(&mut self) -> Vec<u8> {
+        self.control(Control { ended: true, ..Control::default() })
+    }
+
     fn control(&mut self, control: Control) -> Vec<u8> {
         let control = Control { client: self.client, ..control };
         let mut packet = Vec::new();

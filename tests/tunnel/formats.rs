@@ -38,6 +38,7 @@ fn control(rng: &mut StdRng) -> Control {
         client: ClientId(number(rng)),
         path: rng.random(),
         left: rng.random(),
+        ended: rng.random(),
         validated: rng.random(),
         number: number(rng) as u32,
         count: number(rng) as u32,

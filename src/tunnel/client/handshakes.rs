@@ -172,8 +172,10 @@ impl Client {
         else {
             return;
         };
+        // Where a slow path is all that is left, a handshake takes longer than its datagrams' being there.
+        let since = fabric.peers[self.peer.0].heard.max(*since);
         let missing = if *is_answered { Missing::Probes } else { Missing::All };
-        if let Some(text) = silence.complaint(now, *since, missing, bridges, &fabric.security) {
+        if let Some(text) = silence.complaint(now, since, missing, bridges, &fabric.security) {
             fabric.chronicle.tell(now, Level::Warn, Kind::Disconnected.of(self.peer), text);
         }
     }

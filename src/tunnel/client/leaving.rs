@@ -1,6 +1,8 @@
 //! What the server is told of paths that its client does not use any more, so that it sends nothing there and
 //! does not take them for dead: of a bridge that was taken out, until it has said that it knows; of all when
-//! the program ends, once over each, since nobody waits for an answer.
+//! the program ends, since nobody waits for an answer.
+
+use std::time::Instant;
 
 use super::Client;
 use crate::tunnel::fabric::Fabric;
@@ -33,9 +35,14 @@ impl Leaving {
         self.0.push(Left { path, number, tries: TRIES });
     }
 
-    /// The server knows, or the path has another bridge.
+    /// The path has another bridge.
     pub(super) fn end(&mut self, path: usize) {
         self.0.retain(|left| left.path != path);
+    }
+
+    /// The server knows, as far as this number.
+    pub(super) fn confirmed(&mut self, path: usize, number: u32) {
+        self.0.retain(|left| (left.path, left.number) != (path, number));
     }
 
     /// The server has answered another probe.
@@ -43,34 +50,62 @@ impl Leaving {
         self.0.iter_mut().for_each(|left| left.tries -= 1);
         self.0.retain(|left| left.tries > 0);
     }
+
+    /// Whether the server is told of this path.
+    pub(super) fn has(&self, path: usize) -> bool {
+        self.0.iter().any(|left| left.path == path)
+    }
 }
 
 impl Client {
     /// Tells the server over this link of the paths that it should know to be left.
-    pub(super) fn tell_of_left_paths(&self, link: Link, fabric: &mut Fabric) {
+    pub(super) fn tell_of_left_paths(&self, now: Instant, link: Link, fabric: &mut Fabric) {
         for Left { path, number, .. } in &self.leaving.0 {
-            self.tell_of_left(*path as u8, *number, link, fabric);
+            let left = Control { left: true, number: *number, ..self.part(*path, now, fabric) };
+            self.send(left, link, fabric);
         }
     }
 
     /// The program ends.
-    pub fn leave(&self, fabric: &mut Fabric) {
-        let paths = fabric.peers[self.peer.0].paths.iter();
-        for link in paths.filter_map(|path| path.link).collect::<Vec<_>>() {
-            (0..FAREWELLS).for_each(|_| self.tell_of_left(Control::ALL_PATHS, 0, link, fabric));
+    pub fn leave(&self, now: Instant, fabric: &mut Fabric) {
+        let paths = fabric.peers[self.peer.0].paths.iter().enumerate();
+        let links: Vec<_> = paths.filter_map(|(path, state)| Some((path, state.link?))).collect();
+        // One path after the other: what leaves in one call may be lost as one.
+        for _ in 0..FAREWELLS {
+            for (path, link) in &links {
+                let number = self.probing.next_number(*path);
+                let ended = Control { ended: true, number, ..self.part(*path, now, fabric) };
+                self.send(ended, *link, fabric);
+            }
         }
     }
 
-    fn tell_of_left(&self, path: u8, number: u32, link: Link, fabric: &mut Fabric) {
+    /// What a server that does not know the flags takes from such a probe as from any other.
+    fn part(&self, path: usize, now: Instant, fabric: &Fabric) -> Control {
+        let advice = fabric.peers[self.peer.0].steering.advice(path);
+        Control { client: self.id, path: path as u8, clock: fabric.clock(now), advice, ..Control::default() }
+    }
+
+    fn send(&self, control: Control, link: Link, fabric: &mut Fabric) {
         let Some(session) = fabric.peers[self.peer.0].sessions.newest() else { return };
-        let control = Control { client: self.id, path, left: true, number, ..Control::default() };
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use rand::{SeedableRng, rngs::StdRng};
+
     use super::*;
+    use crate::tunnel::choice::Policy;
+    use crate::tunnel::flow::{FLOW_IDLE, Limits};
+    use crate::tunnel::keyring::Keys;
+    use crate::tunnel::role::{Bridge, ClientRole, Copies, Security};
+    use crate::tunnel::set::PathSet;
+    use crate::tunnel::wire::Clock;
 
     #[test]
     fn a_server_that_never_says_that_it_knows_is_not_told_for_ever() {
@@ -80,9 +115,36 @@ mod tests {
             leaving.tried();
         }
         leaving.begin(2, 8);
-        assert_eq!(leaving.0.len(), 2);
+        assert!(leaving.has(1) && leaving.has(2));
         leaving.tried();
-        let left: Vec<_> = leaving.0.iter().map(|left| left.path).collect();
-        assert_eq!(left, [2]);
+        assert!(!leaving.has(1) && leaving.has(2));
+    }
+
+    #[test]
+    fn a_server_that_takes_it_for_any_probe_takes_nothing_from_it_that_is_not_so() {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let security = Security { encrypt: true, keys: Keys::None };
+        let limits = Limits { most: 9, idle: FLOW_IDLE };
+        let mut fabric = Fabric::new(begin, security, limits, StdRng::seed_from_u64(1));
+        let address = SocketAddr::from(([192, 0, 2, 1], 4000));
+        let backup = Bridge { backup: true, ..address.into() };
+        let role =
+            ClientRole { copies: Copies::Best(1), ..ClientRole::new(address, vec![address.into(), backup]) };
+        let client = Client::new(begin, role, &mut fabric);
+        let part = client.part(0, begin + Duration::from_millis(5), &fabric);
+        let policy = Policy { copies: Copies::Best(1), backups: PathSet::one(1) };
+        assert_eq!((part.client, part.advice.policy, part.clock), (client.id, policy, Clock(5_000)));
+    }
+
+    #[test]
+    fn a_late_answer_does_not_end_what_was_begun_after_its_question() {
+        let mut leaving = Leaving::default();
+        leaving.begin(1, 7);
+        leaving.begin(1, 9);
+        leaving.confirmed(1, 7);
+        assert!(leaving.has(1));
+        leaving.confirmed(1, 9);
+        assert!(!leaving.has(1));
     }
 }

@@ -56,9 +56,10 @@ impl Server {
         if fabric.security.keys.name(key).is_some() {
             let of_name = || fabric.peers.iter().filter(|(_, peer)| peer.key == key);
             if of_name().count() >= MAX_OF_NAME
-                && let Some((id, oldest)) = of_name().min_by_key(|(_, peer)| (!peer.has_left, peer.heard))
+                && let Some((id, oldest)) =
+                    of_name().min_by_key(|(_, peer)| (peer.left.is_none(), peer.heard))
             {
-                if !oldest.has_left && now.saturating_duration_since(oldest.heard) < SILENT_AFTER {
+                if oldest.left.is_none() && now.saturating_duration_since(oldest.heard) < SILENT_AFTER {
                     return Err(Reject::PeerLimit);
                 }
                 self.forget(PeerId(id), fabric);

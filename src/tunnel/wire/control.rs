@@ -20,8 +20,8 @@
 //! back, and the last token received there. A reply repeats client, path and number, says how many
 //! probes have arrived, and carries the token that proves the client's address once a probe brings
 //! it back; flag 1 says that this is done. A probe with flag 4 says that its client does not use the path any
-//! more (255: none of its paths, since it ends), and may come over any other; what it says of anything else
-//! is void. Its reply, with flag 4, says that the server knows. *Clock* is when this packet left, by its sender's clock: what
+//! more, and may come over any other; its reply, with flag 4, says that the server knows. One with flag 8 says
+//! that its client uses none any more, since it ends. *Clock* is when this packet left, by its sender's clock: what
 //! arrives further apart than it left, or less far, has had jitter.
 //!
 //! Both give advice about copies. *Sampled*, *chosen*, *wanted* and *backups* are sets of paths, bit
@@ -61,6 +61,8 @@ pub struct Control {
     pub path: u8,
     /// In a probe: the client does not use the path any more. In a reply: the server knows.
     pub left: bool,
+    /// In a probe: the client ends.
+    pub ended: bool,
     /// In a reply: whether the address that the probe came from has been proven.
     pub validated: bool,
     /// The probe's number on its path, from 0; a reply repeats it.
@@ -209,15 +211,13 @@ impl Advice {
 }
 
 impl Control {
-    /// The path of a probe that says that its client uses none any more.
-    pub const ALL_PATHS: u8 = u8::MAX;
-
     /// The text to seal.
     pub fn to_octets(self) -> [u8; CONTROL_LEN] {
         let mut octets = [0; CONTROL_LEN];
         octets[..8].copy_from_slice(&self.client.0.to_be_bytes());
         octets[8] = self.path;
-        octets[9] = u8::from(self.validated) | u8::from(self.whole.arrived) << 1 | u8::from(self.left) << 2;
+        let flags = [self.validated, self.whole.arrived, self.left, self.ended];
+        octets[9] = (0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum();
         octets[12..16].copy_from_slice(&self.number.to_be_bytes());
         octets[16..20].copy_from_slice(&self.count.to_be_bytes());
         octets[20..28].copy_from_slice(&self.token.0.to_be_bytes());
@@ -239,6 +239,7 @@ impl Control {
             client: ClientId(u64::from(number(&text[..4])) << 32 | u64::from(number(&text[4..8]))),
             path: text[8],
             left: text[9] & 4 != 0,
+            ended: text[9] & 8 != 0,
             validated: text[9] & 1 != 0,
             number: number(&text[12..16]),
             count: number(&text[16..20]),
@@ -265,6 +266,7 @@ mod tests {
             client: ClientId(0x0102_0304_0506_0708),
             path: 9,
             left: true,
+            ended: true,
             validated: true,
             number: 0x0a0b_0c0d,
             count: 0x0e0f_1011,
@@ -289,7 +291,7 @@ mod tests {
             whole: Whole { known: 0x6c6d, attempt: 0x6e, heard: 0x6f, arrived: true },
         };
         let mut expected =
-            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 0x6a, 0x6b, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
+            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 0x6a, 0x6b, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11];
         expected.extend([0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19]);
         expected.extend([0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27]);
         expected.extend([0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x40, 0x41, 0x42, 0x43]);
