@@ -132,10 +132,13 @@ pub struct PeerView {
 }
 
 impl PeerView {
+    /// Below this limit of applications nothing comes near to it: who allows one, for one VPN, has that one.
+    const LEAST_LIMIT: usize = 10;
+
     /// How many applications there may be, if those that there are come near to it: where they are more than four
     /// fifths of it.
     pub fn limit_that_is_near(&self) -> Option<usize> {
-        self.max_flows.filter(|most| self.flows as f64 > 0.8 * *most as f64)
+        self.max_flows.filter(|most| *most >= Self::LEAST_LIMIT && self.flows as f64 > 0.8 * *most as f64)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mptunnel::tunnel::chronicle::Kind;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::sim::network::Faults;
@@ -162,6 +163,22 @@ fn other_paths_do_not_hide_that_the_server_has_crashed() {
         let gap = GAPS[0].mul_f64(rng.random_range(0.5..1.5));
         let times = recovery(&mut sim, Fault::Server(gap), 50);
         assert!(times.into_iter().max() < Some(SECOND), "{times:?} with {good:?} beside {others:?}");
+    });
+}
+
+/// A handshake may begin then, since the fast path would have answered first; it takes longer than its datagrams.
+#[test]
+fn a_slow_path_that_is_all_that_is_left_is_not_told_as_silence() {
+    seeds(10, |seed| {
+        let mut sim =
+            Setup::new([50, 2_500].map(|rtt| Faults::new(Duration::from_millis(rtt), 0.0))).connect(seed);
+        sim.streams(APP, 50);
+        sim.run_for(6 * SECOND);
+        sim.bridges[0].set_dead(true);
+        sim.run_for(30 * SECOND);
+        let [client, _] = sim.snapshots();
+        let silence = client.events.iter().find(|event| event.kind == Kind::Disconnected);
+        assert_eq!(silence.map(|event| &event.text), None);
     });
 }
 

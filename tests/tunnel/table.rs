@@ -313,7 +313,9 @@ fn each_figure_has_its_place_in_the_table() {
 fn the_limit_of_applications_is_shown_once_it_is_near() {
     let [_, mut server] = eventful();
     for (flows, most, shown) in [
-        (1, Some(1), "1 of 1 application"),
+        // Who allows one, for one VPN, has that one.
+        (1, Some(1), "1 application"),
+        (9, Some(10), "9 of 10 applications"),
         (819, Some(1_024), "819 applications"),
         (820, Some(1_024), "820 of 1,024 applications"),
         // An older program does not tell it.

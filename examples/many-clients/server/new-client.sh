@@ -29,10 +29,15 @@ esac
 
 # Without its line in the keys file, the key is of no use.
 trap 'rm -f "./$name.key"' EXIT
+trap 'exit 1' HUP INT TERM
 mpserver genkey > "./$name.key"
 [ -z "$(tail -c 1 "$keys")" ] || echo >> "$keys" # The last line had no end.
 echo "$name $(cat "./$name.key")" >> "$keys"
 trap - EXIT
+if ! command -v pgrep > /dev/null || [ ! -r /proc/self/cmdline ]; then
+    echo "$name is in $keys; who reads it cannot be seen here (no pgrep, or no /proc): send SIGHUP to mpserver"
+    exit
+fi
 
 # Those that have this file read it again, and no other.
 told=
@@ -44,5 +49,5 @@ done
 if [ "$told" ]; then
     echo "mpserver (process$told) reads $keys again: its log says what is new"
 else
-    echo "no mpserver runs with --keys $keys: one that is started knows $name"
+    echo "no mpserver runs with --keys $keys, written like this: one that is started knows $name, one with the file's other name takes a SIGHUP"
 fi
