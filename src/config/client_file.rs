@@ -195,7 +195,7 @@ impl Parser<'_> {
         match name {
             "listen" => self.file.listen = self.keep(name, values::listen(value)),
             "metrics" => self.file.metrics = self.keep(name, values::listen(value)),
-            "key-file" if values::is_key(value) => {
+            "key-file" if values::is_key(value) && !self.beside(value).1.exists() => {
                 self.mistake(
                     "key-file has the key itself: write it to a file of its own, and name that here",
                 );

@@ -48,9 +48,9 @@ pub(super) fn read_key(path: &Path, end: End) -> Result<Key, String> {
     Ok(key)
 }
 
-/// Refuses a file's name that is a key.
+/// Refuses a file's name that is a key. That of a file that there is may look like one: `/` is a digit of keys.
 fn refuse_key(path: &Path) -> Result<(), String> {
-    match path.to_str().is_some_and(values::is_key) {
+    match path.to_str().is_some_and(values::is_key) && !path.exists() {
         true => {
             Err("the key itself stands where the name of its file belongs (and is no secret any more if \
                      others saw it there)"
@@ -206,6 +206,18 @@ mod tests {
     fn keyring(text: &str) -> Result<Keyring, Vec<String>> {
         parse_keyring(Path::new("keys"), text.as_bytes())
             .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    /// An absolute path of letters and `/` may have the length of a key.
+    #[test]
+    #[cfg(unix)]
+    fn a_file_that_there_is_is_one_though_its_path_looks_like_a_key() {
+        let path = format!("/tmp/{:0>37}A", std::process::id());
+        assert!(values::is_key(&path) && refuse_key(Path::new(&path)).is_err(), "{path}");
+        std::fs::write(&path, "").expect("a file is written");
+        let taken = refuse_key(Path::new(&path));
+        std::fs::remove_file(&path).expect("the file is removed");
+        assert_eq!(taken, Ok(()));
     }
 
     #[test]

@@ -18,6 +18,18 @@ fn a_key_file_that_holds_no_key_is_named_with_the_line_that_names_it() {
 }
 
 #[test]
+fn a_file_whose_name_looks_like_a_key_is_read() {
+    let folder = folder("looks_like_a_key");
+    let name = format!("{}A", "key".repeat(14));
+    write(&folder, &name, &format!("{KEY}\n"));
+    let (_socket, address) = taken_port();
+    let path =
+        write(&folder, "mpclient.conf", &format!("1.2.3.4 4000\nkey-file = {name}\nlisten = {address}\n"));
+    let finished = run(MPCLIENT, &[&path]);
+    assert_eq!(finished.code, Some(1), "only its port is not free: {finished:?}");
+}
+
+#[test]
 fn each_end_is_told_where_it_gets_a_key() {
     let folder = folder("no_key");
     let path = write(&folder, "mpclient.conf", "1.2.3.4 4000\n");
