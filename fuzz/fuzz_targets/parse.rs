@@ -102,7 +102,7 @@ fn control(text: &[u8]) {
         Err(_) => assert_ne!(text.len(), CONTROL_LEN),
         Ok(control) => {
             let mut meant = text.to_vec();
-            meant[9] &= 3;
+            meant[9] &= 15;
             if meant[56] != 255 {
                 meant[52..56].fill(0);
             }
