@@ -29,7 +29,7 @@ use super::keyring::KeyId;
 use super::link::{Link, NameId, PeerId, Target};
 use super::outbox::To;
 use super::path::USABLE_FOR;
-use super::probing::{Probing, Standing};
+use super::probing::{Probe, Probing, Standing};
 use super::role::ClientRole;
 use super::socks5::association::Associations;
 use super::wire::{self, ClientId, Control, Header, Reject, Type, Verdict};
@@ -158,7 +158,6 @@ impl Client {
     }
 
     fn probe(&mut self, path: usize, now: Instant, fabric: &mut Fabric) {
-        let clock = fabric.clock(now);
         let peer = &mut fabric.peers[self.peer.0];
         let Some(link) = peer.paths[path].link else { return };
         let heard = peer.paths[path].heard;
@@ -177,25 +176,21 @@ impl Client {
         let spare = peer.is_spare(path);
         // A session that is yet to be proven proves nothing.
         let padded = if peer.sessions.next().is_none() { peer.paths[path].attempt(now, spare) } else { None };
-        let control = Control {
-            client: self.id,
-            path: path as u8,
-            left: false,
-            ended: false,
-            validated: false,
-            number: probe.number,
-            count: probe.count,
-            token: probe.token,
-            clock,
-            advice: peer.steering.advice(path),
-            whole: peer.paths[path].mtu.say(),
-        };
-        let Some(session) = peer.sessions.newest() else { return };
+        let whole = peer.paths[path].mtu.say();
+        let Probe { number, count, token } = probe;
+        let control = Control { number, count, token, whole, ..self.said_anyway(path, now, fabric) };
+        let Some(session) = fabric.peers[self.peer.0].sessions.newest() else { return };
         if let Some(len) = padded {
             fabric.outbox.push(To::Whole(link), |out| session.seal_padded(Type::Probe, control, len, out));
         }
         fabric.outbox.push(To::Link(link), |out| session.seal_control(Type::Probe, control, out));
         self.tell_of_left_paths(now, link, fabric);
+    }
+
+    /// What each probe of a path says, whatever it is for.
+    fn said_anyway(&self, path: usize, now: Instant, fabric: &Fabric) -> Control {
+        let advice = fabric.peers[self.peer.0].steering.advice(path);
+        Control { client: self.id, path: path as u8, clock: fabric.clock(now), advice, ..Control::default() }
     }
 
     /// Takes a reply.

@@ -169,7 +169,7 @@ impl Probing {
         let path = self.paths.get_mut(path)?;
         let sent = path.replied(now, reply);
         let news = !std::mem::replace(&mut path.up, true);
-        let rtt = news.then(|| path.rtt.smoothed().unwrap_or_default());
+        let rtt = news.then(|| path.rtt.smoothed.unwrap_or_default());
         if let Some(sent) = sent {
             let older = self.unanswered.partition_point(|probe| *probe <= sent);
             self.unanswered.drain(..older);
@@ -223,7 +223,7 @@ impl Probing {
 
     /// How long the server may take to answer before it seems lost.
     pub fn patience(&self) -> Duration {
-        let best = self.answering().filter_map(|path| path.rtt.smoothed()).min();
+        let best = self.answering().filter_map(|path| path.rtt.smoothed).min();
         LOST_AFTER.max(2 * best.unwrap_or_default())
     }
 
@@ -268,23 +268,19 @@ pub struct RoundTrip {
 mod tests {
     use super::prober::URGENT_PROBES;
     use super::*;
-    use crate::tunnel::wire::{Clock, PathToken};
 
     fn reply(number: u32, validated: bool) -> Control {
-        let client = crate::tunnel::wire::ClientId(0);
-        Control {
-            client,
-            path: 0,
-            left: false,
-            ended: false,
-            validated,
-            number,
-            count: 0,
-            token: PathToken(0),
-            clock: Clock(0),
-            advice: Default::default(),
-            whole: Default::default(),
-        }
+        Control { number, validated, ..Control::default() }
+    }
+
+    /// Two paths, and the moment so many milliseconds after their beginning.
+    fn two_paths() -> (Probing, impl Fn(u64) -> Instant) {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let begin = Instant::now();
+        let mut probing = Probing::new(begin);
+        probing.add();
+        probing.add();
+        (probing, move |ms| begin + Duration::from_millis(ms))
     }
 
     #[test]
@@ -308,12 +304,7 @@ mod tests {
 
     #[test]
     fn only_a_probe_sent_since_tells_that_the_server_is_there() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-        let begin = Instant::now();
-        let at = |ms| begin + Duration::from_millis(ms);
-        let mut probing = Probing::new(begin);
-        probing.add();
-        probing.add();
+        let (mut probing, at) = two_paths();
         // Path 0 answers within a millisecond, path 1 within 800. The server dies at 200 ms.
         for (ms, number) in [(0, 0), (100, 1)] {
             probing.probe(at(ms), 0, 1.0);
@@ -334,12 +325,7 @@ mod tests {
 
     #[test]
     fn the_fastest_path_is_what_answers_are_waited_for_by_until_another_one_answers() {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-        let begin = Instant::now();
-        let at = |ms| begin + Duration::from_millis(ms);
-        let mut probing = Probing::new(begin);
-        probing.add();
-        probing.add();
+        let (mut probing, at) = two_paths();
         probing.probe(at(0), 0, 1.0);
         probing.replied(at(1), 0, &reply(0, true));
         probing.probe(at(1), 1, 1.0);

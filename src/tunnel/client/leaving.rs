@@ -58,10 +58,11 @@ impl Leaving {
 }
 
 impl Client {
-    /// Tells the server over this link of the paths that it should know to be left.
+    /// Tells the server over this link of the paths that it should know to be left. One that does not know what
+    /// they are left by takes this for any probe, so it says what each does.
     pub(super) fn tell_of_left_paths(&self, now: Instant, link: Link, fabric: &mut Fabric) {
         for Left { path, number, .. } in &self.leaving.0 {
-            let left = Control { left: true, number: *number, ..self.part(*path, now, fabric) };
+            let left = Control { left: true, number: *number, ..self.said_anyway(*path, now, fabric) };
             self.send(left, link, fabric);
         }
     }
@@ -74,16 +75,10 @@ impl Client {
         for _ in 0..FAREWELLS {
             for (path, link) in &links {
                 let number = self.probing.next_number(*path);
-                let ended = Control { ended: true, number, ..self.part(*path, now, fabric) };
+                let ended = Control { ended: true, number, ..self.said_anyway(*path, now, fabric) };
                 self.send(ended, *link, fabric);
             }
         }
-    }
-
-    /// What a server that does not know the flags takes from such a probe as from any other.
-    fn part(&self, path: usize, now: Instant, fabric: &Fabric) -> Control {
-        let advice = fabric.peers[self.peer.0].steering.advice(path);
-        Control { client: self.id, path: path as u8, clock: fabric.clock(now), advice, ..Control::default() }
     }
 
     fn send(&self, control: Control, link: Link, fabric: &mut Fabric) {
@@ -132,9 +127,9 @@ mod tests {
         let role =
             ClientRole { copies: Copies::Best(1), ..ClientRole::new(address, vec![address.into(), backup]) };
         let client = Client::new(begin, role, &mut fabric);
-        let part = client.part(0, begin + Duration::from_millis(5), &fabric);
+        let said = client.said_anyway(0, begin + Duration::from_millis(5), &fabric);
         let policy = Policy { copies: Copies::Best(1), backups: PathSet::one(1) };
-        assert_eq!((part.client, part.advice.policy, part.clock), (client.id, policy, Clock(5_000)));
+        assert_eq!((said.client, said.advice.policy, said.clock), (client.id, policy, Clock(5_000)));
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl Prober {
 /// Round-trip time, smoothed as in RFC 6298 section 2.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rtt {
+    /// After the first measurement.
     pub(super) smoothed: Option<Duration>,
     pub(super) variation: Duration,
     pub(super) minimum: Option<Duration>,
@@ -134,11 +135,6 @@ impl Rtt {
                 self.smoothed = Some((smoothed * 7 + rtt) / 8);
             }
         }
-    }
-
-    /// The smoothed value, after the first measurement.
-    pub(super) fn smoothed(&self) -> Option<Duration> {
-        self.smoothed
     }
 
     /// After this long a reply is late.
